@@ -1,0 +1,137 @@
+"""Reaching out: to seeds, and to the dead in case they are only cut off.
+
+Law: a coordinator never stops looking for others. Until a seed has answered, seeds are asked often; after that,
+those that are not live nodes now and then, with jitter; and each dead node is called about once per
+`reach_interval` by somebody, unless the kernel said that its port is closed. So a healed partition re-merges even
+after each side has declared the other dead.
+"""
+
+from __future__ import annotations
+
+from gossipgroups.config import Config
+from gossipgroups.groups.replica import Replica
+from gossipgroups.ids import Address, NodeId, Random
+from gossipgroups.status import Status
+from gossipgroups.swim.live import LiveSet
+from gossipgroups.swim.probe import Numbers
+from gossipgroups.wire.messages import Ack
+
+PENDING = 256
+"""Contacts remembered while unanswered."""
+CATCH_UP = 8
+"""Times that a joiner asks at once for what is still missing, before it waits its turn."""
+
+
+class Contacts:
+    """Decides whom to contact and when; the node sends what `due` returns."""
+
+    def __init__(
+        self, replica: Replica, live: LiveSet, numbers: Numbers, config: Config, random: Random, own: Address
+    ) -> None:
+        self._replica = replica
+        self._live = live
+        self._numbers = numbers
+        self._config = config
+        self._random = random
+        self._own = own
+        self._pending: dict[int, Address] = {}
+        self._gone: set[NodeId] = set()
+        self._wait = config.join_retry
+        self._seeds_at: float | None = None
+        self._reach_at: float | None = None
+        self._theirs: int | None = None
+        self._catch_up: list[Address] = []
+        self._catch_ups = 0
+        self.seeds: tuple[Address, ...] = ()
+        self.answered = False
+        """Whether any node has answered."""
+        self.joined = False
+        """Whether our state was equal to that of a node that answered."""
+
+    def seek(self, seeds: tuple[Address, ...], now: float) -> None:
+        """Contact these addresses from now on, at once when none has answered yet."""
+        new = set(seeds) - set(self.seeds)
+        self.seeds = seeds
+        if seeds and (self._seeds_at is None or (new and not self.answered)):
+            self._seeds_at = now
+
+    def due(self, now: float) -> list[tuple[Address, int]]:
+        """The addresses to contact now, each with its ping number."""
+        addresses, self._catch_up = self._catch_up, []
+        if self._seeds_at is not None and self._seeds_at <= now:
+            addresses += self._due_seeds()
+            if self.answered:
+                self._wait = self._config.seed_interval
+            self._seeds_at = now + self._wait * (0.75 + self._random.random() / 2)
+            self._wait = min(2 * self._wait, self._config.seed_interval)
+        if self._reach_at is not None and self._reach_at <= now:
+            self._reach_at = now + self._config.reach_interval * (0.75 + self._random.random() / 2)
+            addresses += self._due_dead()
+        return [(address, self._remember(address)) for address in dict.fromkeys(addresses)]
+
+    def status_changed(self, status: Status, now: float) -> None:
+        """A node's status was learnt: the dead are called, for as long as there are any."""
+        if status is Status.DEAD and self._reach_at is None:
+            self._reach_at = now + self._config.reach_interval * self._random.random()
+
+    def on_ack(self, ack: Ack) -> None:
+        """A contact may have answered."""
+        address = self._pending.pop(ack.number, None)
+        if address is None:
+            return
+        self.answered = True
+        if not self.joined:
+            self._theirs = ack.digest
+            self._catch_up = [address]
+
+    def turn_ended(self) -> None:
+        """All that waited has been merged: are we equal to the node that answered?"""
+        if self._theirs is None:
+            return
+        self.joined = self.joined or self._theirs == self._replica.digest or self._catch_ups >= CATCH_UP
+        self._catch_ups += 1
+        self._theirs = None
+        if self.joined:
+            self._catch_up = []
+
+    def on_refused(self, address: Address) -> None:
+        """Nobody listens there: the dead node of this address need not be called again."""
+        for register in self._replica.nodes.values():
+            if register.address == address and register.status is Status.DEAD:
+                self._gone.add(register.node_id)
+
+    def forget(self, node_id: NodeId) -> None:
+        """The node was dropped from the replica."""
+        self._gone.discard(node_id)
+
+    @property
+    def deadline(self) -> float | None:
+        """When something is due."""
+        if self._catch_up:
+            return 0.0
+        return min((at for at in (self._seeds_at, self._reach_at) if at is not None), default=None)
+
+    def _remember(self, address: Address) -> int:
+        number = self._numbers.draw()
+        while len(self._pending) >= PENDING:
+            del self._pending[next(iter(self._pending))]
+        self._pending[number] = address
+        return number
+
+    def _due_seeds(self) -> list[Address]:
+        nodes = self._replica.nodes
+        live = {nodes[node_id].address for node_id in self._live.ids}
+        return [seed for seed in self.seeds if seed != self._own and seed not in live]
+
+    def _due_dead(self) -> list[Address]:
+        dead = [
+            register
+            for register in self._replica.nodes.values()
+            if register.status is Status.DEAD and register.node_id not in self._gone
+        ]
+        if not dead:
+            self._reach_at = None
+            return []
+        if self._random.random() * len(self._live) >= len(dead):
+            return []
+        return [dead[self._random.randrange(len(dead))].address]

@@ -1,0 +1,248 @@
+"""Which views are settled: known here to have been held by every node that is held alive.
+
+Law, for one scope (a group, the root, or everything at once), with D the digest of my view, L that of my live
+set, and a bitmap over the sorted live ids that names who held D under L at this stamp:
+
+    my D or L changes          stamp + 1, bitmap = {me}
+    hear the same D and L      higher stamp: take it with its bits, add mine;  equal: or the bits;  lower: ignore
+    hear another D or L        not mine: at most a repair with the sender
+    every node that I hold     settled
+    *alive* has its bit
+
+So at one stamp a node holds one (D, L) only, and a bit is never carried over to another view.
+
+The bits travel as in a dissemination barrier (Hensgen, Finkel & Manber 1988): once the bits of the 2^k nodes up to my place are in,
+they go to the node 2^k places on. Without loss that settles n nodes in ceil(log2 n) hops and as many
+datagrams each. Whoever is not settled in time asks one node at random and one whose bit is missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from gossipgroups.config import Config
+from gossipgroups.ids import NodeId, Random
+from gossipgroups.swim.live import LiveSet
+from gossipgroups.wire.messages import ROOT, WHOLE, Entry, Scope
+
+RETRY_GROWTH = 10
+"""The longest wait before asking again, as a multiple of the first."""
+
+
+@dataclass(slots=True)
+class Settlement:
+    """How far one scope is."""
+
+    digest: int = 0
+    stamp: int = 0
+    bits: int = 0
+    live: int = 0
+    open: bool = False
+    level: int = 0
+    retry_at: float = 0.0
+    wait: float = 0.0
+
+
+class Convergence:
+    """All scopes of one node. The caller tells of changes and carries the entries."""
+
+    __slots__ = ("_config", "_dirty", "_live", "_me", "_paced_until", "_random", "_scopes", "_seen", "open")
+
+    def __init__(self, me: NodeId, live: LiveSet, config: Config, random: Random) -> None:
+        self._me = me
+        self._live = live
+        self._config = config
+        self._random = random
+        self._scopes: dict[Scope, Settlement] = {ROOT: Settlement(), WHOLE: Settlement()}
+        self._seen = (-1, -1)
+        self._dirty: set[Scope] = set()
+        self._paced_until = 0.0
+        self.open: set[Scope] = set()
+        """Scopes that are not settled, or that another node needs our bit for."""
+
+    def __getitem__(self, scope: Scope) -> Settlement:
+        return self._scopes[scope]
+
+    def add(self, group: str) -> None:
+        """Have a scope for a group that was heard of."""
+        self._scopes.setdefault(group, Settlement())
+
+    def forget(self, group: str) -> None:
+        """Drop a group's scope."""
+        if group in self._scopes:
+            self._scopes[WHOLE].digest ^= self._scopes.pop(group).digest
+            self.open.discard(group)
+            self._dirty.discard(group)
+
+    def update(self, scope: Scope, digest: int, now: float) -> None:
+        """My view of a scope is now the one of this digest."""
+        settlement = self._scopes.setdefault(scope, Settlement())
+        if settlement.digest != digest:
+            whole = self._scopes[WHOLE]
+            whole.digest ^= settlement.digest ^ digest
+            settlement.digest = digest
+            self._restart(scope, now)
+            self._restart(WHOLE, now, press=WHOLE in self.open)
+
+    def live_changed(self, now: float) -> None:
+        """My live set changed: the root and all that is open start anew; what is settled stays so."""
+        for scope in {ROOT, *self.open}:
+            self._restart(scope, now)
+
+    def hear(self, live: int, entry: Entry, now: float) -> bool | None:
+        """Take in an entry. `None`: it is about another view. `True`: I hold more than it says."""
+        settlement = self._scopes.get(entry.scope)
+        if settlement is None or live != self._live.digest or entry.digest != settlement.digest:
+            return None
+        if settlement.live != live:
+            self._restart(entry.scope, now, press=False)
+        bits = int.from_bytes(entry.bits, "big") & self._all()
+        before = (settlement.stamp, settlement.bits)
+        if entry.stamp > settlement.stamp:
+            settlement.stamp = entry.stamp
+            settlement.bits = bits | self._own()
+            settlement.level = 0
+        elif entry.stamp == settlement.stamp:
+            settlement.bits |= bits
+        if before != (settlement.stamp, settlement.bits):
+            self._press(entry.scope, now)
+        return entry.stamp < settlement.stamp or bool(settlement.bits & ~bits)
+
+    def settled(self) -> list[Scope]:
+        """Scopes that were open and are complete now; they are open no more. The root comes first."""
+        if not self.open:
+            return []
+        required = self._all() & ~self._live.suspect_mask()
+        done = [scope for scope in self.open if self._complete(self._scopes[scope], required)]
+        if WHOLE in done:
+            done = list(self.open)
+        for scope in done:
+            self._scopes[scope].open = False
+            self.open.discard(scope)
+            self._dirty.add(scope)
+        return sorted(done, key=lambda scope: (isinstance(scope, str), scope))
+
+    def is_settled(self, scope: Scope) -> bool:
+        """Whether nothing is open about a scope."""
+        return scope not in self.open
+
+    def pushes(self, now: float) -> Iterable[tuple[NodeId, list[Entry]]]:
+        """Entries that are due to be pushed on, by the node that they go to."""
+        if not self._dirty:
+            return ()
+        size = len(self._live)
+        place = self._live.place(self._me)
+        if place is None or size < 2:
+            self._dirty.clear()
+            return ()
+        together = self._together(now)
+        excused = self._live.suspect_mask()
+        targets: dict[NodeId, list[Entry]] = {}
+        held_back = set()
+        for scope in self._dirty:
+            settlement = self._scopes[scope]
+            if settlement.live != self._live.digest or (together and settlement.open and scope is not WHOLE):
+                continue
+            if settlement.level == 0 and now < self._paced_until:
+                held_back.add(scope)
+                continue
+            while (hop := 1 << settlement.level) < size and _has_run(
+                settlement.bits | excused, place, hop, size
+            ):
+                settlement.level += 1
+                target = self._live.ids[(place + hop) % size]
+                targets.setdefault(target, []).append(self.entry(scope))
+        if targets and not held_back:
+            self._paced_until = now + self._config.settle_pace
+        self._dirty = held_back
+        return targets.items()
+
+    def asks(self, now: float) -> Iterable[tuple[NodeId, list[Entry]]]:
+        """Entries of scopes that wait too long, by the nodes to ask about them."""
+        together = self._together(now)
+        targets: dict[NodeId, list[Entry]] = {}
+        for scope in sorted(self.open, key=str):
+            settlement = self._scopes[scope]
+            if settlement.retry_at > now:
+                continue
+            settlement.wait = min(settlement.wait * 2, self._config.settle_retry * RETRY_GROWTH)
+            settlement.retry_at = now + settlement.wait * (0.75 + self._random.random() / 2)
+            if together and scope is not WHOLE:
+                continue
+            for target in self._whom_to_ask(settlement):
+                targets.setdefault(target, []).append(self.entry(scope))
+        return targets.items()
+
+    def entry(self, scope: Scope) -> Entry:
+        """What I hold of a scope, as it travels."""
+        settlement = self._scopes[scope]
+        width = (len(self._live) + 7) // 8
+        return Entry(scope, settlement.stamp, settlement.digest, settlement.bits.to_bytes(width, "big"))
+
+    @property
+    def deadline(self) -> float | None:
+        """When something is due without hearing anything."""
+        times = [self._scopes[scope].retry_at for scope in self.open]
+        if self._dirty:
+            times.append(self._paced_until)
+        return min(times, default=None)
+
+    def _together(self, now: float) -> bool:
+        if len(self.open) - (WHOLE in self.open) <= self._config.settle_together:
+            return False
+        if WHOLE not in self.open:
+            self._press(WHOLE, now)
+        return True
+
+    def _restart(self, scope: Scope, now: float, press: bool = True) -> None:
+        settlement = self._scopes[scope]
+        settlement.stamp += 1
+        settlement.live = self._live.digest
+        settlement.bits = self._own()
+        settlement.level = 0
+        if press:
+            self._press(scope, now)
+
+    def _press(self, scope: Scope, now: float) -> None:
+        settlement = self._scopes[scope]
+        if not settlement.open:
+            settlement.open = True
+            self.open.add(scope)
+        settlement.wait = self._config.settle_retry
+        settlement.retry_at = now + settlement.wait
+        self._dirty.add(scope)
+
+    def _own(self) -> int:
+        version, bit = self._seen
+        if version != self._live.version:
+            place = self._live.place(self._me)
+            bit = 0 if place is None else 1 << place
+            self._seen = (self._live.version, bit)
+        return bit
+
+    def _all(self) -> int:
+        return (1 << len(self._live)) - 1
+
+    def _complete(self, settlement: Settlement, required: int) -> bool:
+        return settlement.live == self._live.digest and settlement.bits & required == required
+
+    def _whom_to_ask(self, settlement: Settlement) -> set[NodeId]:
+        others = [node_id for node_id in self._live.ids if node_id != self._me]
+        if not others:
+            return set()
+        missing = [
+            node_id
+            for place, node_id in enumerate(self._live.ids)
+            if not settlement.bits >> place & 1 and node_id != self._me
+        ]
+        asked = {others[self._random.randrange(len(others))]}
+        if missing:
+            asked.add(missing[self._random.randrange(len(missing))])
+        return asked
+
+
+def _has_run(bits: int, place: int, length: int, size: int) -> bool:
+    """Whether the bits of the `length` places up to `place`, around the ring, are all set."""
+    run = (1 << length) - 1
+    return (bits | bits << size) >> (place + size + 1 - length) & run == run

@@ -1,0 +1,52 @@
+"""The digest of a replica: a fixed hash tree over the 64-bit hashes of its registers.
+
+Law: two replicas with the same registers have the same root, whatever the order they learnt them in;
+a bucket is the exclusive or of the hashes that start with its six bits, the root that of all buckets.
+"""
+
+from __future__ import annotations
+
+BUCKETS = 64
+_SHIFT = 58
+"""A bucket is one of 64 equal intervals of the hash space."""
+
+
+class DigestTree:
+    """Root and buckets, kept up to date in two exclusive ors per change."""
+
+    __slots__ = ("buckets", "root")
+
+    def __init__(self) -> None:
+        self.root = 0
+        self.buckets = [0] * BUCKETS
+
+    def toggle(self, register_hash: int) -> None:
+        """Put a register's hash in, or take it out again."""
+        self.root ^= register_hash
+        self.buckets[register_hash >> _SHIFT] ^= register_hash
+
+    def summary(self) -> tuple[int, bytes]:
+        """The non-empty buckets: a mask of 64 bits, and their 8-byte digests in order."""
+        mask = 0
+        digests = bytearray()
+        for index, digest in enumerate(self.buckets):
+            if digest:
+                mask |= 1 << index
+                digests += digest.to_bytes(8, "big")
+        return mask, bytes(digests)
+
+
+def read_summary(mask: int, digests: bytes) -> list[int]:
+    """The 64 buckets of a `summary`. The caller has checked that the mask fits the digests' length."""
+    buckets = [0] * BUCKETS
+    offset = 0
+    for index in range(BUCKETS):
+        if mask >> index & 1:
+            buckets[index] = int.from_bytes(digests[offset : offset + 8], "big")
+            offset += 8
+    return buckets
+
+
+def interval(bucket: int) -> tuple[int, int]:
+    """The first and last hash of a bucket."""
+    return bucket << _SHIFT, (bucket + 1 << _SHIFT) - 1

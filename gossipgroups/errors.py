@@ -1,0 +1,111 @@
+"""What can go wrong, said to the caller: what was asked, with what value, and what to do.
+
+Law: every error that a public call raises on purpose is a `GossipError`; nothing off the wire raises
+anything but `BadPacket`, which never leaves the node.
+"""
+
+from __future__ import annotations
+
+
+class GossipError(Exception):
+    """Base of every error that this library raises on purpose."""
+
+
+class GroupAlreadyExists(GossipError):
+    """The group to create is there already, as far as this coordinator has heard."""
+
+    def __init__(self, group_id: str) -> None:
+        super().__init__(f"group {group_id!r} already exists: join it, or create another name")
+        self.group_id = group_id
+
+
+class GroupNotCreated(GossipError):
+    """The group named does not exist, as far as this coordinator has heard."""
+
+    def __init__(self, group_id: str) -> None:
+        super().__init__(
+            f"group {group_id!r} does not exist: create it first, or join it with create=True"
+        )
+        self.group_id = group_id
+
+
+class GroupNotEmpty(GossipError):
+    """The group to delete still has members."""
+
+    def __init__(self, group_id: str, members: int) -> None:
+        super().__init__(
+            f"group {group_id!r} still has {members} member(s): they must leave before it is deleted"
+        )
+        self.group_id = group_id
+        self.members = members
+
+
+class MemberAlreadyJoined(GossipError):
+    """The member id is in the group already, held by a node that answers."""
+
+    def __init__(self, group_id: str, member_id: str) -> None:
+        super().__init__(
+            f"member {member_id!r} is in group {group_id!r} already, held by a live node: "
+            "leave first, or use another member id"
+        )
+        self.group_id = group_id
+        self.member_id = member_id
+
+
+class MemberNotJoined(GossipError):
+    """The member named is not in the group."""
+
+    def __init__(self, group_id: str, member_id: str) -> None:
+        super().__init__(f"member {member_id!r} is not in group {group_id!r}: join it first")
+        self.group_id = group_id
+        self.member_id = member_id
+
+
+class WatchCallbackNotFound(GossipError):
+    """The callback to unwatch was not watching."""
+
+    def __init__(self, group_id: str, callback: object) -> None:
+        name = getattr(callback, "__qualname__", repr(callback))
+        super().__init__(
+            f"callback {name} does not watch group {group_id!r}: pass the object given to watch_*"
+        )
+        self.group_id = group_id
+        self.callback = callback
+
+
+class SeedsUnreachable(GossipError):
+    """Seeds were named, none of them answered in time, and none is this coordinator itself."""
+
+    def __init__(self, seeds: tuple[str, ...], seconds: float) -> None:
+        super().__init__(
+            f"no answer within {seconds:g} s from any seed of {', '.join(seeds)}: check that one of them "
+            "runs, that the cluster names are equal, and that UDP passes; seeds=() starts alone"
+        )
+        self.seeds = seeds
+        self.seconds = seconds
+
+
+class LimitExceeded(GossipError):
+    """A name, an id, capabilities or a count is over its stated limit; nothing was sent."""
+
+    def __init__(self, what: str, size: int, limit: int, unit: str = "bytes") -> None:
+        super().__init__(f"{what} has {size} {unit}, the limit is {limit}: use a smaller one")
+        self.what = what
+        self.size = size
+        self.limit = limit
+
+
+class InvalidValue(GossipError, ValueError):
+    """An argument has a form that cannot be used."""
+
+
+class CoordinatorClosed(GossipError):
+    """The coordinator is not running: it was not started, it was stopped, or its process forked."""
+
+
+class BadPacket(Exception):  # noqa: N818  (the field's word for it; never leaves the node)
+    """A datagram that cannot be processed. `reason` names the counter that it is counted under."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason

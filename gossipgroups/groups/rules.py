@@ -1,0 +1,133 @@
+"""What an application may do to groups: each operation as registers to merge, or the error that refuses it.
+
+Law: an operation is judged on what this node has merged, best effort; two sides of a partition may both be
+right and are merged later. Nothing is sent before the operation was accepted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gossipgroups.errors import GroupAlreadyExists, GroupNotCreated, GroupNotEmpty, MemberAlreadyJoined, MemberNotJoined
+from gossipgroups.groups.epochs import epoch_of, exists, flipped
+from gossipgroups.groups.replica import Replica
+from gossipgroups.groups.view import Views
+from gossipgroups.ids import NodeId
+from gossipgroups.registers import PresenceRegister, Register
+
+
+@dataclass(frozen=True, slots=True)
+class Create:
+    """Create a group."""
+
+    group: str
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Delete an empty group."""
+
+    group: str
+
+
+@dataclass(frozen=True, slots=True)
+class Join:
+    """Put a member of this node into a group; `create` makes the group if it is missing."""
+
+    group: str
+    member: str
+    capabilities: bytes
+    create: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Leave:
+    """Take a member out of a group, also one of another node that has the same id."""
+
+    group: str
+    member: str
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """Give a member of this node other capabilities."""
+
+    group: str
+    member: str
+    capabilities: bytes
+
+
+Command = Create | Delete | Join | Leave | Update
+
+
+class Rules:
+    """The rules, over one node's replica."""
+
+    __slots__ = ("_me", "_replica", "_views")
+
+    def __init__(self, me: NodeId, replica: Replica, views: Views) -> None:
+        self._me = me
+        self._replica = replica
+        self._views = views
+
+    def holder(self, command: Command) -> NodeId | None:
+        """The other node that holds the member id which a join wants: it must be dead before it is accepted."""
+        if not isinstance(command, Join):
+            return None
+        presence = self._views[command.group].get(command.member)
+        return presence.node_id if presence is not None and presence.node_id != self._me else None
+
+    def registers(self, command: Command, took_over: bool = False) -> list[Register]:
+        """The registers that carry a command out. Raises the `GossipError` that refuses it."""
+        match command:
+            case Create(group):
+                if self._exists(group):
+                    raise GroupAlreadyExists(group)
+                return [flipped(self._replica, group)]
+            case Delete(group):
+                self._require(group)
+                if self._views[group]:
+                    raise GroupNotEmpty(group, len(self._views[group]))
+                return [flipped(self._replica, group)]
+            case Join(group, member, capabilities, create):
+                return self._join(group, member, capabilities, create, took_over)
+            case Leave(group, member):
+                self._require_member(group, member)
+                return [self._presence(group, member, None)]
+            case Update(group, member, capabilities):
+                presence = self._require_member(group, member)
+                if presence.node_id != self._me:
+                    raise MemberNotJoined(group, member)
+                return [self._presence(group, member, capabilities)]
+
+    def _join(self, group: str, member: str, capabilities: bytes, create: bool, took_over: bool) -> list[Register]:
+        if not self._exists(group):
+            if not create:
+                raise GroupNotCreated(group)
+            created = flipped(self._replica, group)
+            return [created, self._presence(group, member, capabilities, created.epoch)]
+        if member in self._views[group] and not took_over:
+            raise MemberAlreadyJoined(group, member)
+        return [self._presence(group, member, capabilities)]
+
+    def _exists(self, group: str) -> bool:
+        return exists(epoch_of(self._replica, group))
+
+    def _require(self, group: str) -> None:
+        if not self._exists(group):
+            raise GroupNotCreated(group)
+
+    def _require_member(self, group: str, member: str) -> PresenceRegister:
+        self._require(group)
+        presence = self._views[group].get(member)
+        if presence is None:
+            raise MemberNotJoined(group, member)
+        return presence
+
+    def _presence(
+        self, group: str, member: str, capabilities: bytes | None, epoch: int | None = None
+    ) -> PresenceRegister:
+        held = self._replica.presences.get(group, {}).get(member)
+        clock = held.clock + 1 if held else 1
+        epoch = epoch_of(self._replica, group) if epoch is None else epoch
+        return PresenceRegister(group, member, clock, self._me, epoch, capabilities)

@@ -1,0 +1,118 @@
+"""The operations of one coordinator: carried out in call order, done once their changes were reported.
+
+Law: an operation is accepted or refused exactly once, and after all that were called before it; it is done when
+every scope that it changed was reported, converged or past the deadline, and says which.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from gossipgroups.errors import GossipError
+from gossipgroups.groups.rules import Command, Rules
+from gossipgroups.ids import NodeId
+from gossipgroups.registers import GroupRegister, NodeRegister, Register
+from gossipgroups.wire.messages import ROOT, Scope
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """The operation is part of this node's state."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The operation's changes were reported. `converged` is false when the deadline passed first."""
+
+    number: int
+    converged: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The operation changed nothing, and why."""
+
+    number: int
+    error: GossipError
+
+
+Outcome = Applied | Done | Refused
+
+
+class Operations:
+    """The queue of operations, and those that wait for their changes to be reported."""
+
+    def __init__(
+        self, rules: Rules, apply: Callable[[Register], None], challenge: Callable[[NodeId], None]
+    ) -> None:
+        self._rules = rules
+        self._apply = apply
+        self._challenge = challenge
+        self._queue: deque[tuple[int, Command]] = deque()
+        self._challenged: NodeId | None = None
+        self._verdicts: dict[NodeId, bool] = {}
+        self._waiting: dict[int, set[Scope]] = {}
+        self._unconverged: set[int] = set()
+        self._last = 0
+        self.outcomes: list[Outcome] = []
+
+    def submit(self, command: Command) -> int:
+        """Queue an operation; its outcomes carry the number returned."""
+        self._last += 1
+        self._queue.append((self._last, command))
+        return self._last
+
+    def run(self) -> None:
+        """Carry out what can be carried out now."""
+        while self._queue:
+            number, command = self._queue[0]
+            holder = self._rules.holder(command)
+            if holder is not None and holder not in self._verdicts:
+                if self._challenged != holder:
+                    self._challenged = holder
+                    self._challenge(holder)
+                return
+            self._queue.popleft()
+            took_over = holder is not None and not self._verdicts[holder]
+            self._challenged = None
+            self._verdicts.clear()
+            self._carry_out(number, command, took_over)
+
+    def challenged(self, holder: NodeId, alive: bool) -> None:
+        """The node that holds a wanted member id has answered, or has not."""
+        if holder == self._challenged:
+            self._verdicts[holder] = alive
+
+    def reported(self, scope: Scope, converged: bool) -> None:
+        """A scope's changes were told to the application."""
+        for number, scopes in list(self._waiting.items()):
+            if scope in scopes:
+                scopes.discard(scope)
+                if not converged:
+                    self._unconverged.add(number)
+                if not scopes:
+                    self._finish(number)
+
+    def _carry_out(self, number: int, command: Command, took_over: bool) -> None:
+        try:
+            registers = self._rules.registers(command, took_over)
+        except GossipError as error:
+            self.outcomes.append(Refused(number, error))
+            return
+        for register in registers:
+            self._apply(register)
+        self.outcomes.append(Applied(number))
+        self._waiting[number] = {_scope(register) for register in registers}
+
+    def _finish(self, number: int) -> None:
+        del self._waiting[number]
+        self.outcomes.append(Done(number, number not in self._unconverged))
+        self._unconverged.discard(number)
+
+
+def _scope(register: Register) -> Scope:
+    return ROOT if isinstance(register, GroupRegister | NodeRegister) else register.group

@@ -1,0 +1,165 @@
+"""Repair: two replicas that differ find out where, and exchange only that.
+
+Law: a repair is a comparison of two sets of 64-bit hashes, interval by interval; each message can be lost, and
+the next difference heard starts anew. Nobody repairs with everybody at once: starting costs a budget.
+
+    A --Buckets-->  B    my 64 digests (empty ones left out)
+    A <--Hashes---  B    what I hold where we differ; where A holds nothing, the registers at once (Repair)
+    A --Repair-->   B    what you lack,  and  A --Want--> B  what I lack
+    A <--Repair---  B
+
+Joining a cluster is the same, from empty.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from gossipgroups.budget import Budget
+from gossipgroups.config import Config
+from gossipgroups.digest import interval, read_summary
+from gossipgroups.groups.replica import Replica
+from gossipgroups.ids import Address
+from gossipgroups.registers import Register
+from gossipgroups.wire.codec import pack_section
+from gossipgroups.wire.messages import MAX_ENTRIES, Buckets, Hashes, Interval, Repair, Want
+from gossipgroups.wire.outbox import ROOM, Outbox
+
+HASHES_EACH = 120
+"""Hashes in one message: 8 bytes each, with room for the intervals' bounds."""
+_BOUNDS = 3
+"""What the bounds of an interval cost, in hashes."""
+REPAIR_ROOM = ROOM - 16
+REQUESTS_A_TURN = 1024
+"""Requests that one turn answers; more are the asker's to repeat."""
+
+
+class Reconciler:
+    """Starts repairs, within a budget, and answers those of others at the end of the turn."""
+
+    __slots__ = ("_age", "_budget", "_config", "_outbox", "_replica", "_requests", "started")
+
+    def __init__(
+        self, replica: Replica, outbox: Outbox, config: Config, age: Callable[[Register], int]
+    ) -> None:
+        self._replica = replica
+        self._outbox = outbox
+        self._config = config
+        self._age = age
+        self._budget = Budget(config.repair_rate, 2 * config.repair_rate)
+        self._requests: dict[Address, Buckets] = {}
+        self.started = 0
+
+    def start(self, address: Address, now: float) -> bool:
+        """Begin a repair with a node, if the budget has it."""
+        if not self._budget.spend(1, now):
+            return False
+        self.started += 1
+        self._outbox.add(address, self.request())
+        return True
+
+    def request(self) -> bytes:
+        """The first message of a repair, packed."""
+        return pack_section(Buckets(*self._replica.tree.summary()))
+
+    def on_buckets(self, address: Address, section_untrusted: Buckets) -> None:
+        """Note a request; it is answered by `flush`, when all that waits has been read."""
+        mask, digests = section_untrusted
+        if mask.bit_count() * 8 == len(digests) and len(self._requests) < REQUESTS_A_TURN:
+            self._requests[address] = section_untrusted
+
+    def flush(self) -> None:
+        """Answer the turn's requests."""
+        requests, self._requests = self._requests, {}
+        for address, request in requests.items():
+            self._answer(address, request)
+
+    def on_hashes(self, address: Address, section_untrusted: Hashes) -> None:
+        """Send what the sender lacks in these intervals, and ask for what we lack."""
+        by_hash = self._replica.by_hash
+        lacked: list[Register] = []
+        wanted: list[int] = []
+        for first, last, packed in section_untrusted.intervals:
+            theirs = set(_unpack(packed))
+            lacked += [each for key, each in by_hash.items() if first <= key <= last and key not in theirs]
+            wanted += [key for key in sorted(theirs) if first <= key <= last and key not in by_hash]
+        self._push(address, lacked)
+        for some in _chunks(wanted, HASHES_EACH):
+            self._outbox.add(address, pack_section(Want(_packed(some))))
+
+    def on_want(self, address: Address, section_untrusted: Want) -> None:
+        """Send the registers asked for."""
+        by_hash = self._replica.by_hash
+        self._push(address, [by_hash[key] for key in _unpack(section_untrusted.hashes) if key in by_hash])
+
+    def _answer(self, address: Address, request: Buckets) -> None:
+        theirs = read_summary(*request)
+        mine = self._replica.tree.buckets
+        differing = {bucket for bucket in range(len(mine)) if mine[bucket] != theirs[bucket]}
+        if not differing:
+            return
+        by_bucket: dict[int, list[int]] = {bucket: [] for bucket in differing}
+        for key in self._replica.by_hash:
+            if key >> 58 in differing:
+                by_bucket[key >> 58].append(key)
+        lacked = [
+            self._replica.by_hash[key]
+            for bucket in sorted(differing)
+            if theirs[bucket] == 0
+            for key in by_bucket[bucket]
+        ]
+        self._push(address, lacked)
+        listed = [bucket for bucket in sorted(differing) if theirs[bucket] != 0]
+        self._list(address, ((bucket, sorted(by_bucket[bucket])) for bucket in listed))
+
+    def _list(self, address: Address, buckets: Iterable[tuple[int, list[int]]]) -> None:
+        intervals: list[Interval] = []
+        room = HASHES_EACH
+        for bucket, hashes in buckets:
+            first, last = interval(bucket)
+            for some in _chunks(hashes, HASHES_EACH - _BOUNDS) or [[]]:
+                until = last if not hashes or some[-1] == hashes[-1] else some[-1]
+                if len(some) + _BOUNDS > room or len(intervals) >= MAX_ENTRIES:
+                    self._outbox.add(address, pack_section(Hashes(intervals)))
+                    intervals, room = [], HASHES_EACH
+                intervals.append(Interval(first, until, _packed(some)))
+                room -= len(some) + _BOUNDS
+                first = until + 1
+        if intervals:
+            self._outbox.add(address, pack_section(Hashes(intervals)))
+
+    def _push(self, address: Address, registers: list[Register]) -> None:
+        sent = 0
+        batch: list[Register] = []
+        room = REPAIR_ROOM
+        for register in registers:
+            size = len(register.packed) + 8
+            if batch and (size > room or len(batch) >= MAX_ENTRIES):
+                self._send(address, batch)
+                sent += 1
+                batch, room = [], REPAIR_ROOM
+                if sent >= self._config.repair_datagrams:
+                    return
+            batch.append(register)
+            room -= size
+        if batch:
+            self._send(address, batch)
+
+    def _send(self, address: Address, registers: list[Register]) -> None:
+        ages = [self._age(register) for register in registers]
+        self._outbox.add(
+            address,
+            pack_section(Repair([each.packed for each in registers], ages if any(ages) else [])),
+        )
+
+
+def _packed(hashes: list[int]) -> bytes:
+    return b"".join(key.to_bytes(8, "big") for key in hashes)
+
+
+def _unpack(packed: bytes) -> list[int]:
+    return [int.from_bytes(packed[at : at + 8], "big") for at in range(0, len(packed), 8)]
+
+
+def _chunks(items: list[int], size: int) -> list[list[int]]:
+    return [items[at : at + size] for at in range(0, len(items), size)]

@@ -1,0 +1,139 @@
+"""From settled views to events: the difference between what was last reported and what is reported now.
+
+Law: for each group the events told so far sum up to the last view reported; each report is later than the one
+before; a change that is not settled by its deadline is told with `converged=False`. A group's creation is told
+before its members, its deletion after they are gone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from gossipgroups.config import Config
+from gossipgroups.events import (
+    Event,
+    GroupCreated,
+    GroupDeleted,
+    MemberCapabilitiesUpdated,
+    MemberJoinedGroup,
+    MemberLeftGroup,
+    Reason,
+)
+from gossipgroups.groups.epochs import exists
+from gossipgroups.groups.replica import Replica
+from gossipgroups.groups.view import Views
+from gossipgroups.registers import PresenceRegister
+from gossipgroups.status import Status
+from gossipgroups.wire.messages import ROOT, Scope
+
+
+class Reports:
+    """What this coordinator has told its application about groups."""
+
+    def __init__(self, replica: Replica, views: Views, config: Config) -> None:
+        self._replica = replica
+        self._views = views
+        self._deadline = config.convergence_deadline
+        self._epochs: dict[str, int] = {}
+        self._reported: dict[str, Mapping[str, PresenceRegister]] = {}
+        self._since: dict[Scope, float] = {}
+        self._settled_early: set[str] = set()
+        self.events: list[Event] = []
+
+    def changed(self, scope: Scope, now: float) -> None:
+        """A scope differs from what was reported; its deadline runs."""
+        self._since.setdefault(scope, now)
+        if isinstance(scope, str):
+            self._settled_early.discard(scope)
+
+    def overdue(self, now: float) -> list[Scope]:
+        """Scopes whose deadline has passed, the root first."""
+        late = [scope for scope, since in self._since.items() if since + self._deadline <= now]
+        return sorted(late, key=lambda scope: (isinstance(scope, str), scope))
+
+    @property
+    def deadline(self) -> float | None:
+        """When the first deadline passes."""
+        return min(self._since.values()) + self._deadline if self._since else None
+
+    def report(self, scope: Scope, converged: bool) -> list[Scope]:
+        """Tell a scope's changes; the scopes told, which may be none yet or more than asked for."""
+        if isinstance(scope, str):
+            return self._report_group(scope, converged)
+        self._since.pop(scope, None)
+        if scope == ROOT:
+            return [ROOT, *self._report_root(converged)]
+        return []
+
+    def reported(self, group: str) -> Mapping[str, PresenceRegister]:
+        """The last view of a group that was told."""
+        return self._reported.get(group, {})
+
+    def _report_group(self, group: str, converged: bool) -> list[Scope]:
+        register = self._replica.groups.get(group)
+        told = self._epochs.get(group, 0)
+        if converged and register is not None and exists(register.epoch) and told != register.epoch:
+            # Members are told after their group: once the root, on its way too, has told it.
+            self._settled_early.add(group)
+            return []
+        self._since.pop(group, None)
+        self._settled_early.discard(group)
+        self._tell_members(group, self._views[group], converged)
+        return [group]
+
+    def _report_root(self, converged: bool) -> list[Scope]:
+        told: list[Scope] = []
+        for group, register in list(self._replica.groups.items()):
+            epoch, before = register.epoch, self._epochs.get(group, 0)
+            if epoch == before:
+                continue
+            if exists(before):
+                self._tell_members(group, {}, converged)
+                self.events.append(GroupDeleted(group, converged))
+            if exists(epoch):
+                self.events.append(GroupCreated(group, converged))
+            self._epochs[group] = epoch
+        for group in sorted(self._settled_early):
+            told += self._report_group(group, converged)
+        return told
+
+    def forget(self, group: str) -> None:
+        """The group was dropped from the replica."""
+        self._epochs.pop(group, None)
+        self._since.pop(group, None)
+
+    def _tell_members(
+        self, group: str, view: Mapping[str, PresenceRegister], converged: bool
+    ) -> None:
+        before = self.reported(group)
+        for member in sorted(before.keys() | view.keys()):
+            old, new = before.get(member), view.get(member)
+            if old is new:
+                continue
+            if old is not None and new is not None and old.node_id == new.node_id and old.epoch == new.epoch:
+                if old.capabilities != new.capabilities:
+                    self.events.append(MemberCapabilitiesUpdated(group, converged, member))
+                continue
+            if old is not None:
+                self.events.append(MemberLeftGroup(group, converged, member, self._reason(old)))
+            if new is not None:
+                self.events.append(MemberJoinedGroup(group, converged, member))
+        if view:
+            self._reported[group] = dict(view)
+        else:
+            self._reported.pop(group, None)
+
+    def _reason(self, presence: PresenceRegister) -> Reason:
+        """Why a member that was reported is gone."""
+        group = self._replica.groups.get(presence.group)
+        if group is None or group.epoch != presence.epoch:
+            return "deleted"
+        held = self._replica.presences.get(presence.group, {}).get(presence.member)
+        if held is not None and held.node_id == presence.node_id and held.capabilities is None:
+            return "left"
+        if held is not None and held.node_id != presence.node_id and held.capabilities is None:
+            return "left"
+        node = self._replica.nodes.get(presence.node_id)
+        return "left" if node is not None and node.status is Status.LEFT else "failed"
+
+

@@ -1,0 +1,22 @@
+"""Counters of one node: what came, what went, and what was refused and why."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class Stats:
+    """Running totals since the start of the node."""
+
+    received: int = 0
+    received_bytes: int = 0
+    sent: int = 0
+    sent_bytes: int = 0
+    refused: Counter[str] = field(default_factory=Counter)
+    """Datagrams dropped unprocessed, by reason."""
+    stalls: int = 0
+    """Wake-ups that came too late by more than `Config.stall_tolerance`."""
+    refutations: int = 0
+    """Times that this node cleared itself of a suspicion or death."""

@@ -1,0 +1,294 @@
+"""The failure detector: probes, relays and suspicions of one node, and what it answers to others'.
+
+Law: a status is changed on evidence only: an ack missing after direct and indirect probes, the kernel's word
+that a port is closed, a stranger on the address, a suspicion that nobody refuted in time, or a node's own
+farewell. All of it goes through `learn`, as registers; nothing here edits the replica.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from gossipgroups.config import Config
+from gossipgroups.groups.replica import Replica
+from gossipgroups.ids import Address, NodeId, Random
+from gossipgroups.registers import NodeRegister, hash_bytes
+from gossipgroups.status import Status
+from gossipgroups.swim import awareness as evidence_of
+from gossipgroups.swim.awareness import Awareness
+from gossipgroups.swim.dissemination import RumourQueue
+from gossipgroups.swim.live import LiveSet
+from gossipgroups.swim.order import ProbeOrder
+from gossipgroups.swim.probe import Numbers, Probe, Purpose, Relay, Stage
+from gossipgroups.swim.suspicion import Suspicion
+from gossipgroups.wire.codec import pack_section
+from gossipgroups.wire.messages import (
+    ANYBODY,
+    REFUSED,
+    SILENT,
+    Accusation,
+    Accusations,
+    Ack,
+    Nack,
+    NotMe,
+    Ping,
+    PingReq,
+)
+from gossipgroups.wire.outbox import Outbox
+
+RELAYS = 64
+"""Pings under way for others: more are refused by silence, which costs the asker a nack."""
+NACK_AFTER = 0.8
+"""Share of the probe time-out after which a relay says that it has no ack yet (memberlist's figure)."""
+
+
+class Learn(Protocol):
+    """Merges a register into the node's state."""
+
+    def __call__(self, register: NodeRegister, now: float, *, tell: bool = True) -> bool: ...
+
+
+class Detector:
+    """Probing and suspicion of one node. Times are on the node's clock."""
+
+    def __init__(
+        self,
+        me: NodeId,
+        replica: Replica,
+        live: LiveSet,
+        rumours: RumourQueue,
+        outbox: Outbox,
+        config: Config,
+        random: Random,
+        learn: Learn,
+    ) -> None:
+        self._me = me
+        self._replica = replica
+        self._live = live
+        self._rumours = rumours
+        self._outbox = outbox
+        self._config = config
+        self._random = random
+        self._learn = learn
+        self._acks: list[tuple[Address, int]] = []
+        self._probes: dict[int, Probe] = {}
+        self._relays: dict[int, Relay] = {}
+        self.numbers = Numbers(random.randrange(2**32))
+        self.order = ProbeOrder(me, config.probe_period)
+        self.awareness = Awareness(config.awareness_limit)
+        self.suspicions: dict[NodeId, Suspicion] = {}
+        self.on_challenged: Callable[[NodeId, bool], None] = lambda target, alive: None
+
+    def on_ping(self, address: Address, ping: Ping, now: float) -> None:
+        """Answer a ping for us, or say that the node asked for is not here."""
+        self.order.hear(ping.clock, now)
+        if ping.target in (self._me, ANYBODY):
+            self._acks.append((address, ping.number))
+        else:
+            self._outbox.add(address, pack_section(NotMe(ping.number, ping.target)))
+
+    def flush(self) -> None:
+        """Send the turn's acks, with the digest of all that the turn brought."""
+        for address, number in self._acks:
+            self._outbox.add(address, pack_section(Ack(number, self._replica.digest)))
+        self._acks.clear()
+
+    def on_ack(self, sender: NodeId, ack: Ack) -> None:
+        """A target, or a relay on its behalf, has answered."""
+        number = ack.number
+        probe = self._probes.get(number)
+        if probe is not None and (sender == probe.target or sender in probe.asked):
+            del self._probes[number]
+            if probe.purpose is Purpose.ROUND:
+                self.awareness.note(evidence_of.PROBE_ANSWERED)
+            elif probe.purpose is Purpose.CHALLENGE:
+                self.on_challenged(probe.target, True)
+            return
+        relay = self._relays.get(number)
+        if relay is not None and sender == relay.target:
+            del self._relays[number]
+            self._outbox.add(relay.origin, pack_section(Ack(relay.origin_number, self._replica.digest)))
+
+    def on_ping_req(self, address: Address, request: PingReq, now: float) -> None:
+        """Probe a node for another."""
+        register = self._replica.nodes.get(request.target)
+        if register is None or request.target == self._me or len(self._relays) >= RELAYS:
+            return
+        number = self.numbers.draw()
+        timeout = self._config.probe_timeout
+        self._relays[number] = Relay(
+            request.target,
+            register.address,
+            address,
+            request.number,
+            now + NACK_AFTER * timeout,
+            now + self._config.probe_period,
+        )
+        self._ping(register, number, now)
+
+    def on_nack(self, sender: NodeId, nack: Nack) -> None:
+        """A relay is there, but has no ack either."""
+        probe = self._probes.get(nack.number)
+        if probe is not None and sender in probe.asked:
+            probe.nacked.add(sender)
+
+    def on_not_me(self, address: Address, section: NotMe, now: float) -> None:
+        """Another process answers on the target's address: the target is gone."""
+        under_way = self._probes.get(section.number) or self._relays.get(section.number)
+        if under_way is None or (under_way.target, under_way.address) != (section.target, address):
+            return
+        register = self._replica.nodes.get(section.target)
+        if register is not None and register.status.live and register.address == address:
+            self._learn(register.become(Status.DEAD), now)
+
+    def on_accusation(self, accusation: Accusation, now: float) -> None:
+        """Somebody suspects a node at an incarnation."""
+        register = self._replica.nodes.get(accusation.subject)
+        if register is None or register.incarnation != accusation.incarnation:
+            return
+        if register.status is Status.ALIVE:
+            self._learn(register.become(Status.SUSPECT), now, tell=False)
+            if accusation.subject in self.suspicions and self._is_corroborator(accusation):
+                self.probe(accusation.subject, Purpose.CORROBORATE, now)
+        suspicion = self.suspicions.get(accusation.subject)
+        if suspicion is not None and suspicion.confirm(accusation.accuser, accusation.evidence):
+            self._rumours.accuse(accusation)
+
+    def on_refused(self, address: Address, now: float) -> None:
+        """The kernel says that nobody listens at an address that we sent to."""
+        probed = {each.target for each in self._under_way() if each.address == address}
+        for node_id in self._live.ids:
+            if node_id not in probed and self._replica.nodes[node_id].address == address:
+                self.probe(node_id, Purpose.CORROBORATE, now)
+        for probe in list(self._probes.values()):
+            if probe.address == address and probe.evidence is SILENT:
+                probe.evidence = REFUSED
+                self._accuse(probe.target, REFUSED, now)
+                if probe.stage is Stage.DIRECT:
+                    self._ask_others(probe, now)
+                if probe.purpose is Purpose.CHALLENGE:
+                    self._give_up(probe)
+        for relay in self._relays.values():
+            if relay.address == address:
+                self._accuse(relay.target, REFUSED, now)
+                self._nack(relay)
+
+    def probe(self, target: NodeId, purpose: Purpose, now: float) -> None:
+        """Start a probe."""
+        register = self._replica.nodes[target]
+        stretch = self.awareness.stretch
+        number = self.numbers.draw()
+        self._probes[number] = Probe(
+            number,
+            target,
+            register.address,
+            purpose,
+            now + self._config.probe_timeout * stretch,
+            now + self._config.probe_period * stretch,
+        )
+        self._ping(register, number, now)
+
+    def status_changed(self, register: NodeRegister, now: float) -> None:
+        """A register of another node was merged: begin or end its suspicion."""
+        suspicion = self.suspicions.get(register.node_id)
+        if register.status is not Status.SUSPECT:
+            if suspicion is not None:
+                for accuser in self.suspicions.pop(register.node_id).accusers:
+                    self._rumours.drop((register.node_id, accuser))
+        elif suspicion is None or suspicion.incarnation != register.incarnation:
+            self.suspicions[register.node_id] = Suspicion(
+                register.incarnation, len(self._live), self._config, now
+            )
+
+    def tick(self, now: float) -> None:
+        """Do what is due."""
+        due = self.order.next(self._live, now)
+        if due is not None and due[1] <= now:
+            self.probe(due[0], Purpose.ROUND, now)
+            self.order.done(self._live, self.awareness.stretch)
+        for probe in [each for each in self._probes.values() if each.deadline <= now]:
+            if probe.stage is Stage.DIRECT:
+                self._ask_others(probe, now)
+            else:
+                self._fail(probe, now)
+        for number, relay in list(self._relays.items()):
+            if relay.until <= now:
+                del self._relays[number]
+            elif relay.deadline <= now:
+                self._nack(relay)
+        for node_id, suspicion in list(self.suspicions.items()):
+            if suspicion.deadline <= now:
+                self._learn(self._replica.nodes[node_id].become(Status.DEAD), now)
+
+    def deadline(self, now: float) -> float | None:
+        """When something is due next."""
+        times = [each.deadline for each in self._under_way()]
+        times += [each.deadline for each in self.suspicions.values()]
+        due = self.order.next(self._live, now)
+        if due is not None:
+            times.append(due[1])
+        return min(times, default=None)
+
+    def _under_way(self) -> list[Probe | Relay]:
+        return [*self._probes.values(), *self._relays.values()]
+
+    def _ping(self, register: NodeRegister, number: int, now: float) -> None:
+        target = register.node_id
+        ping = Ping(number, target, self._replica.digest, self.order.clock(now))
+        self._outbox.add(register.address, pack_section(ping))
+        if register.status is Status.SUSPECT:
+            # Buddy (Lifeguard, section IV.C): the suspect hears of it first, with the probe itself.
+            accusers = self.suspicions[target].accusers if target in self.suspicions else {}
+            accuser, evidence = next(iter(accusers.items()), (self._me, SILENT))
+            charge = Accusation(target, register.incarnation, accuser, evidence)
+            self._outbox.add(register.address, pack_section(Accusations([charge])))
+
+    def _ask_others(self, probe: Probe, now: float) -> None:
+        probe.stage = Stage.INDIRECT
+        places = [
+            node_id
+            for node_id in self._live.ids
+            if node_id not in (self._me, probe.target) and node_id not in self._live.suspects
+        ]
+        for _ in range(min(self._config.indirect_probes, len(places))):
+            relay = places.pop(self._random.randrange(len(places)))
+            probe.asked.add(relay)
+            request = PingReq(probe.number, probe.target)
+            self._outbox.add(self._replica.nodes[relay].address, pack_section(request))
+        if not probe.asked and probe.evidence is REFUSED:
+            self._fail(probe, now)
+
+    def _fail(self, probe: Probe, now: float) -> None:
+        self._give_up(probe)
+        if probe.purpose is Purpose.ROUND and probe.evidence is SILENT:
+            missed = len(probe.asked) - len(probe.nacked)
+            self.awareness.note(missed if probe.asked else evidence_of.PROBE_UNANSWERED)
+        self._accuse(probe.target, probe.evidence, now)
+
+    def _give_up(self, probe: Probe) -> None:
+        if self._probes.pop(probe.number, None) and probe.purpose is Purpose.CHALLENGE:
+            self.on_challenged(probe.target, False)
+
+    def _accuse(self, target: NodeId, evidence: int, now: float) -> None:
+        register = self._replica.nodes.get(target)
+        if register is None or not register.status.live:
+            return
+        if register.status is Status.ALIVE:
+            self._learn(register.become(Status.SUSPECT), now, tell=False)
+        suspicion = self.suspicions.get(target)
+        if suspicion is not None and suspicion.confirm(self._me, evidence):
+            self._rumours.accuse(Accusation(target, register.incarnation, self._me, evidence))
+
+    def _nack(self, relay: Relay) -> None:
+        if not relay.nacked:
+            relay.nacked = True
+            self._outbox.add(relay.origin, pack_section(Nack(relay.origin_number)))
+
+    def _is_corroborator(self, accusation: Accusation) -> bool:
+        """Whether we are one of the few that probe this suspect on hearing of it."""
+        place = self._live.place(self._me)
+        if place is None:
+            return False
+        seed = accusation.subject + accusation.incarnation.to_bytes(8, "big")
+        return (place - hash_bytes(seed)) % len(self._live) < self._config.indirect_probes + 1

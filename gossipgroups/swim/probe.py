@@ -1,0 +1,85 @@
+"""One probe: ping, then others ping for us, then it has failed (SWIM, section 3.1).
+
+Law: a probe is in exactly one stage, goes only forward, and ends once: by an ack, or as failed.
+
+    DIRECT  --ack-------------------------> answered
+    DIRECT  --time-out, or port refused---> INDIRECT   (k others are asked)
+    INDIRECT --ack------------------------> answered
+    INDIRECT --end of the period----------> failed
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+from gossipgroups.ids import Address, NodeId
+from gossipgroups.wire.messages import SILENT
+
+
+class Purpose(Enum):
+    """Why a node is probed."""
+
+    ROUND = "its turn"
+    CORROBORATE = "another suspects it"
+    CHALLENGE = "a member id that it holds is wanted"
+
+
+class Stage(Enum):
+    """How far a probe is."""
+
+    DIRECT = 1
+    INDIRECT = 2
+
+
+@dataclass(slots=True)
+class Probe:
+    """A probe that is under way. Times are on the node's clock, in seconds."""
+
+    number: int
+    target: NodeId
+    address: Address
+    purpose: Purpose
+    direct_until: float
+    until: float
+    stage: Stage = Stage.DIRECT
+    evidence: int = SILENT
+    asked: set[NodeId] = field(default_factory=set)
+    nacked: set[NodeId] = field(default_factory=set)
+
+    @property
+    def deadline(self) -> float:
+        """When the next transition is due without an ack."""
+        return self.direct_until if self.stage is Stage.DIRECT else self.until
+
+
+@dataclass(slots=True)
+class Relay:
+    """A ping that we sent for another node."""
+
+    target: NodeId
+    address: Address
+    origin: Address
+    origin_number: int
+    nack_at: float
+    until: float
+    nacked: bool = False
+
+    @property
+    def deadline(self) -> float:
+        """When the origin gets a nack, or else when the relay is forgotten."""
+        return self.until if self.nacked else self.nack_at
+
+
+class Numbers:
+    """Ping numbers: 32 bits, from a random start, so that a stranger cannot guess an ack."""
+
+    __slots__ = ("_next",)
+
+    def __init__(self, start: int) -> None:
+        self._next = start
+
+    def draw(self) -> int:
+        """The next number."""
+        self._next = (self._next + 1) & 0xFFFFFFFF
+        return self._next

@@ -1,0 +1,1 @@
+"""Where the protocol meets the world: sockets, clocks and threads."""

@@ -1,0 +1,85 @@
+"""Datagrams to bytes and back: one msgpack array of the sender's id and sections.
+
+Law: decoding is strict. Exact types, bounded sizes, no extension types, one encoding for each value; anything
+else raises `BadPacket` and only that. Unknown section kinds are skipped, so that versions can be mixed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import msgpack
+
+from gossipgroups.config import DATAGRAM_BYTES
+from gossipgroups.errors import BadPacket
+from gossipgroups.ids import NODE_ID_BYTES, NodeId
+from gossipgroups.wire.messages import (
+    CHECKS,
+    KINDS,
+    MAX_SECTIONS,
+    AskSettling,
+    Section,
+    Settling,
+    entry_fields,
+)
+
+_pack = msgpack.Packer(autoreset=True).pack
+
+SENDER_BYTES = 2 + NODE_ID_BYTES
+MAX_PAYLOAD = DATAGRAM_BYTES
+ARRAY_BYTES = 3
+
+
+class Message(NamedTuple):
+    """A decoded datagram: who says that it sent it, and what it says."""
+
+    sender: NodeId
+    sections: list[Section]
+
+
+def pack_section(section: Section) -> bytes:
+    """The bytes of one section, made once however many nodes it goes to."""
+    if isinstance(section, Settling | AskSettling):
+        fields = [entry_fields(entry) for entry in section.entries]
+        return _pack((KINDS[type(section)], section.live, fields))  # type: ignore[no-any-return]
+    return _pack((KINDS[type(section)], *section))  # type: ignore[no-any-return]
+
+
+def pack_message(sender: NodeId, sections: Sequence[bytes]) -> bytes:
+    """A payload of packed sections."""
+    count = len(sections) + 1
+    head = bytes((0x90 | count,)) if count < 16 else b"\xdc" + count.to_bytes(2, "big")
+    return b"".join((head, b"\xc4\x08", sender, *sections))
+
+
+def unpack_message(payload_untrusted: bytes) -> Message:
+    """The message of a payload. Raises `BadPacket`, whose reason is the counter to count it under."""
+    try:
+        values = msgpack.unpackb(
+            payload_untrusted,
+            raw=False,
+            use_list=True,
+            max_str_len=0,
+            max_map_len=0,
+            max_ext_len=0,
+            max_array_len=128,
+            max_bin_len=MAX_PAYLOAD,
+        )
+        if _pack(values) != payload_untrusted:
+            raise BadPacket("not canonical")
+    except (ValueError, TypeError, OverflowError, msgpack.UnpackException):
+        raise BadPacket("encoding") from None
+    if type(values) is not list or not 1 <= len(values) <= MAX_SECTIONS + 1:
+        raise BadPacket("shape")
+    sender = values[0]
+    if type(sender) is not bytes or len(sender) != NODE_ID_BYTES:
+        raise BadPacket("sender")
+    sections: list[Section] = []
+    for section in values[1:]:
+        if type(section) is not list or not section or type(section[0]) is not int:
+            raise BadPacket("section")
+        check = CHECKS.get(section[0])
+        if check is not None:
+            sections.append(check(section[1:]))
+    return Message(NodeId(sender), sections)

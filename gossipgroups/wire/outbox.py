@@ -1,0 +1,67 @@
+"""What this turn has to send: sections by destination, packed into as few datagrams as hold them.
+
+Law: no datagram is over the limit, whatever was asked for; room that is left over is offered to rumours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from gossipgroups.config import DATAGRAM_BYTES
+from gossipgroups.ids import Address, NodeId
+from gossipgroups.wire.codec import ARRAY_BYTES, SENDER_BYTES, pack_message
+from gossipgroups.wire.messages import MAX_SECTIONS
+from gossipgroups.wire.seal import SEAL_BYTES, ClusterSeal
+
+ROOM = DATAGRAM_BYTES - SEAL_BYTES - ARRAY_BYTES - SENDER_BYTES
+"""Bytes of sections that one datagram holds."""
+
+Filler = Callable[[int], list[bytes]]
+"""Gives packed sections of at most so many bytes together."""
+
+
+class _Parcel:
+    __slots__ = ("room", "sections")
+
+    def __init__(self) -> None:
+        self.sections: list[bytes] = []
+        self.room = ROOM
+
+
+class Outbox:
+    """Collects a turn's sections and turns them into sealed datagrams."""
+
+    __slots__ = ("_parcels", "_sender", "seal")
+
+    def __init__(self, sender: NodeId, seal: ClusterSeal) -> None:
+        self._sender = sender
+        self.seal = seal
+        self._parcels: dict[Address, list[_Parcel]] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._parcels)
+
+    def add(self, address: Address, section: bytes) -> None:
+        """Send a packed section to an address this turn."""
+        parcels = self._parcels.setdefault(address, [])
+        if not parcels or parcels[-1].room < len(section) or len(parcels[-1].sections) >= MAX_SECTIONS - 2:
+            parcels.append(_Parcel())
+        parcels[-1].sections.append(section)
+        parcels[-1].room -= len(section)
+
+    def open(self, address: Address) -> None:
+        """Send at least one datagram to an address this turn, be it for rumours alone."""
+        if address not in self._parcels:
+            self._parcels[address] = [_Parcel()]
+
+    def drain(self, fill: Filler) -> list[tuple[bytes, Address]]:
+        """The turn's datagrams; `fill` is asked once for each with room left."""
+        datagrams = []
+        for address, parcels in self._parcels.items():
+            for parcel in parcels:
+                parcel.sections += fill(parcel.room)
+                if parcel.sections:
+                    payload = pack_message(self._sender, parcel.sections)
+                    datagrams.append((self.seal.seal(payload), address))
+        self._parcels.clear()
+        return datagrams
