@@ -312,6 +312,16 @@ class Node:
 
     def _end_turn(self, now: float) -> None:
         self._operations.run()
+        self._compare_views(now)
+        for scope in self._convergence.settled():
+            self._report(scope, converged=True)
+            self._rumours.settled(scope)
+        for scope in self._reports.overdue(now):
+            self._report(scope, converged=False)
+        self._contacts.turn_ended()
+
+    def _compare_views(self, now: float) -> None:
+        """Start to settle what has changed since the last comparison."""
         state, convergence = self.state, self._convergence
         epochs, version = self._root_seen
         if state.live.version != version:
@@ -325,11 +335,6 @@ class Node:
             convergence.update(group, state.views.digests.get(group, 0), now)
             self._reports.changed(group, now)
         state.views.touched.clear()
-        for scope in convergence.settled():
-            self._report(scope, converged=True)
-        for scope in self._reports.overdue(now):
-            self._report(scope, converged=False)
-        self._contacts.turn_ended()
 
     def _report(self, scope: int | str, converged: bool) -> None:
         for told in self._reports.report(scope, converged):
@@ -416,6 +421,7 @@ class Node:
     def _on_settling(
         self, message: Message, address: Address, section: Settling | AskSettling, now: float
     ) -> None:
+        self._compare_views(now)
         asked = isinstance(section, AskSettling)
         answers = []
         for entry in section.entries:

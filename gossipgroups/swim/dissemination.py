@@ -6,13 +6,14 @@ the same key takes the older one's place. The queue never holds more rumours tha
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from math import ceil, log10
 
 import msgpack
 
-from gossipgroups.registers import Register
-from gossipgroups.wire.messages import KINDS, MAX_ENTRIES, Accusation, Accusations, Rumours
+from gossipgroups.registers import NodeRegister, PresenceRegister, Register
+from gossipgroups.status import Status
+from gossipgroups.wire.messages import KINDS, MAX_ENTRIES, ROOT, Accusation, Accusations, Rumours, Scope
 
 _pack = msgpack.Packer(autoreset=True).pack
 _OVERHEAD = 6
@@ -30,12 +31,22 @@ def retransmit_limit(multiplier: int, live: int) -> int:
 class Rumour:
     """One thing to tell."""
 
-    __slots__ = ("accused", "item", "size")
+    __slots__ = ("accused", "item", "scope", "size")
 
-    def __init__(self, item: object, accused: bool) -> None:
+    def __init__(self, item: object, accused: bool, scope: Scope | None = None) -> None:
         self.item = item
         self.accused = accused
+        self.scope = scope
         self.size = len(_pack(item))
+
+
+def _scope(register: Register) -> Scope | None:
+    """The scope whose settled view proves that all have the register; `None` when none does."""
+    if isinstance(register, PresenceRegister):
+        return register.group
+    if isinstance(register, NodeRegister) and (register.incarnation or register.status is Status.SUSPECT):
+        return None  # the live set does not tell a refuted node from a suspected one
+    return ROOT
 
 
 class RumourQueue:
@@ -57,11 +68,11 @@ class RumourQueue:
 
     def add(self, register: Register, told: int = 0) -> None:
         """Tell a register, as if it had been told so often already."""
-        self._put(register.key, Rumour(register.packed, accused=False), told)
+        self._put(register.key, Rumour(register.packed, False, _scope(register)), told)
 
     def accuse(self, accusation: Accusation) -> None:
         """Tell an accusation."""
-        self._put((accusation.subject, accusation.accuser), Rumour(accusation, accused=True), 0)
+        self._put((accusation.subject, accusation.accuser), Rumour(accusation, True), 0)
 
     def drop(self, key: Hashable) -> None:
         """Stop telling what stands under a key."""
@@ -71,6 +82,11 @@ class RumourQueue:
             del tier[key]
             if not tier:
                 del self._tiers[told]
+
+    def settled(self, scope: Scope) -> None:
+        """A scope has settled: all have what makes its view, so it need not be told again."""
+        for key in [key for key, rumour in self._rumours() if rumour.scope == scope]:
+            self.drop(key)
 
     def take(self, room: int, limit: int) -> list[bytes]:
         """Packed sections of the least told rumours, of at most `room` bytes; each counts as told once more."""
@@ -94,6 +110,10 @@ class RumourQueue:
             if told + 1 < limit:
                 self._put(key, rumour, told + 1)
         return [_pack((_KINDS[accused], each)) for accused, each in items.items()]
+
+    def _rumours(self) -> Iterator[tuple[Hashable, Rumour]]:
+        for tier in self._tiers.values():
+            yield from tier.items()
 
     def _put(self, key: Hashable, rumour: Rumour, told: int) -> None:
         self.drop(key)
