@@ -36,6 +36,7 @@ class Contacts:
         self._own = own
         self._pending: dict[int, Address] = {}
         self._gone: set[NodeId] = set()
+        self._refused: set[Address] = set()
         self._wait = config.join_retry
         self._seeds_at: float | None = None
         self._reach_at: float | None = None
@@ -52,6 +53,7 @@ class Contacts:
         """Contact these addresses from now on, at once when none has answered yet."""
         new = set(seeds) - set(self.seeds)
         self.seeds = seeds
+        self._refused &= set(seeds)
         if seeds and (self._seeds_at is None or (new and not self.answered)):
             self._seeds_at = now
 
@@ -80,6 +82,7 @@ class Contacts:
         if address is None:
             return
         self.answered = True
+        self._refused.discard(address)
         if not self.joined:
             self._theirs = ack.digest
             self._catch_up = [address]
@@ -96,9 +99,16 @@ class Contacts:
 
     def on_refused(self, address: Address) -> None:
         """Nobody listens there: the dead node of this address need not be called again."""
+        if address in self.seeds:
+            self._refused.add(address)
         for register in self._replica.nodes.values():
             if register.address == address and register.status is Status.DEAD:
                 self._gone.add(register.node_id)
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether every seed is this node itself or a closed port."""
+        return all(seed == self._own or seed in self._refused for seed in self.seeds)
 
     def forget(self, node_id: NodeId) -> None:
         """The node was dropped from the replica."""

@@ -162,6 +162,21 @@ class Node:
         """Whether the state was equal to that of a node that answered."""
         return self._contacts.joined
 
+    @property
+    def seeds(self) -> tuple[Address, ...]:
+        """The addresses given to `seek` last."""
+        return self._contacts.seeds
+
+    @property
+    def alone(self) -> bool:
+        """Whether there is nobody to wait for: every seed is this node itself or a closed port."""
+        return self._contacts.hopeless
+
+    @property
+    def idle(self) -> bool:
+        """Whether every operation submitted so far was accepted or refused."""
+        return self._operations.idle
+
     # Input.
 
     def receive(self, datagram_untrusted: bytes, address: Address, now: float) -> None:
@@ -334,6 +349,7 @@ class Node:
         for group in state.views.touched:
             convergence.update(group, state.views.digests.get(group, 0), now)
             self._reports.changed(group, now)
+        state.changed_groups |= state.views.touched
         state.views.touched.clear()
 
     def _report(self, scope: int | str, converged: bool) -> None:

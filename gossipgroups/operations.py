@@ -60,6 +60,11 @@ class Operations:
         self._last = 0
         self.outcomes: list[Outcome] = []
 
+    @property
+    def idle(self) -> bool:
+        """Whether the queue is empty."""
+        return not self._queue
+
     def submit(self, command: Command) -> int:
         """Queue an operation; its outcomes carry the number returned."""
         self._last += 1

@@ -28,6 +28,10 @@ class State:
         self.epochs_digest = 0
         """Digest of all group epochs, the part of the root view besides the live set."""
         self.events: list[Event] = []
+        self.changed_groups: set[str] = set()
+        """Groups whose existence or view changed since the caller last cleared this."""
+        self.nodes_changed = False
+        """Whether any node's register changed since the caller last cleared this."""
 
     @property
     def own(self) -> NodeRegister:
@@ -56,10 +60,12 @@ class State:
         if isinstance(register, GroupRegister):
             for each in change:
                 self.epochs_digest ^= each.hash if each is not None else 0
+            self.changed_groups.add(register.group)
         elif isinstance(register, NodeRegister):
             old = change.old.status if isinstance(change.old, NodeRegister) else None
             new = change.new.status if isinstance(change.new, NodeRegister) else None
             self._status_changed(register, old, new)
+            self.nodes_changed = True
         self.views.apply(change)
 
     def _status_changed(self, register: NodeRegister, old: Status | None, new: Status | None) -> None:

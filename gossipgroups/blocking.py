@@ -1,0 +1,218 @@
+"""The blocking API, for programs without trio: `get_coordinator`, `start`, `stop`, and requests with `.get()`.
+
+Law: operations of one coordinator apply in call order even without `.get()`; errors of an operation surface at
+`.get()`, errors of an argument at the call. All callbacks of a coordinator run on its one dispatcher thread,
+and none of its threads keeps the interpreter alive.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from concurrent.futures import Future
+from typing import Any, Generic, TypeVar
+
+from gossipgroups.config import PRESETS
+from gossipgroups.coordinator import EVENTS_WAITING
+from gossipgroups.door import JOINS, LEAVES, Door, Name, check_settings
+from gossipgroups.errors import CoordinatorClosed
+from gossipgroups.events import Event
+from gossipgroups.ids import check_name
+from gossipgroups.snapshot import MemberInfo
+from gossipgroups.transport import thread
+from gossipgroups.transport.driver import Driver
+from gossipgroups.transport.link import Link, Settings
+from gossipgroups.url import parse_url
+from gossipgroups.watches import Callback
+
+logger = logging.getLogger("gossipgroups")
+
+T = TypeVar("T")
+START_MARGIN = 10.0
+"""Seconds over `join_timeout` after which a start that says nothing is given up: names may be slow to resolve."""
+
+
+class Request(Generic[T]):
+    """Something that was asked for, and is on its way."""
+
+    def __init__(self, future: Future[T]) -> None:
+        self._future = future
+
+    def get(self, timeout: float | None = None) -> T:
+        """Wait for the result, at most `timeout` seconds. Raises the operation's error, or `TimeoutError`.
+
+        For an operation on a group the result is whether it had converged; false means that the deadline passed.
+        Running out of time does not undo the operation.
+        """
+        return self._future.result(timeout)
+
+    def done(self) -> bool:
+        """Whether `get` would return at once."""
+        return self._future.done()
+
+
+class BlockingCoordinator(Door):
+    """A coordinator for threads. It may be started again after a stop, and used from several threads."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._lock = threading.RLock()
+        self._started = False
+        super().__init__(Link(settings, self._deliver))
+        self._events: queue.Queue[tuple[list[Event], int] | None] = queue.Queue()
+
+    @property
+    def is_started(self) -> bool:
+        """Whether `start` was called and `stop` was not."""
+        return self._started
+
+    def start(self) -> None:
+        """Join the cluster. Raises `SeedsUnreachable`, `OSError`, or `CoordinatorClosed` if it runs already."""
+        with self._lock:
+            if self._started:
+                raise CoordinatorClosed("the coordinator is started already: stop it first")
+            self._link = Link(self._settings, self._deliver)
+            self._events = queue.Queue()
+            thread.spawn(Driver(self._link).run)
+            try:
+                self._link.ready.result(self._settings.join_timeout + START_MARGIN)
+            except BaseException:
+                self._link.stop().result(self._settings.config.leave_timeout + START_MARGIN)
+                raise
+            threading.Thread(
+                target=self._dispatch, args=(self._events,), name="gossipgroups-callbacks", daemon=True
+            ).start()
+            self._started = True
+
+    def stop(self) -> None:
+        """Leave all groups and the cluster; returns once others have it, or after `Config.leave_timeout`.
+
+        Raises `CoordinatorClosed` if it is not started.
+        """
+        with self._lock:
+            self._check_started()
+            self._link.check_process()
+            self._started = False
+            told = self._link.stop().result(self._settings.config.leave_timeout + START_MARGIN)
+            self._events.put(None)
+            if not told:
+                logger.warning(
+                    "coordinator %r stopped, but no other node confirmed within %g s that it has left",
+                    self.member_id,
+                    self._settings.config.leave_timeout,
+                )
+
+    def __enter__(self) -> BlockingCoordinator:
+        self.start()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.stop()
+
+    def create_group(self, group_id: Name) -> Request[bool]:
+        """Create a group. `.get()` raises `GroupAlreadyExists`."""
+        self._check_started()
+        return Request(self._create(group_id).done)
+
+    def delete_group(self, group_id: Name) -> Request[bool]:
+        """Delete an empty group. `.get()` raises `GroupNotCreated`, `GroupNotEmpty`."""
+        self._check_started()
+        return Request(self._delete(group_id).done)
+
+    def join_group(
+        self, group_id: Name, capabilities: object = None, *, create: bool = False
+    ) -> Request[bool]:
+        """Join a group. `.get()` raises `GroupNotCreated`, `MemberAlreadyJoined`."""
+        self._check_started()
+        return Request(self._join(group_id, capabilities, create).done)
+
+    def leave_group(self, group_id: Name, member_id: Name | None = None) -> Request[bool]:
+        """Leave a group, or take out another member. `.get()` raises `GroupNotCreated`, `MemberNotJoined`."""
+        self._check_started()
+        return Request(self._leave(group_id, member_id).done)
+
+    def update_capabilities(self, group_id: Name, capabilities: object) -> Request[bool]:
+        """Change this member's capabilities. `.get()` raises `GroupNotCreated`, `MemberNotJoined`."""
+        self._check_started()
+        return Request(self._update(group_id, capabilities).done)
+
+    def get_groups(self) -> Request[frozenset[str]]:
+        """The groups that exist, after all operations called before."""
+        self._check_started()
+        return Request(self._link.query(lambda snapshot: snapshot.groups()))
+
+    def get_members(self, group_id: Name) -> Request[frozenset[str]]:
+        """The members of a group. `.get()` raises `GroupNotCreated`."""
+        self._check_started()
+        group = check_name("group id", group_id)
+        return Request(self._link.query(lambda snapshot: frozenset(snapshot.view(group))))
+
+    def get_member_capabilities(self, group_id: Name, member_id: Name) -> Request[Any]:
+        """A member's capabilities. `.get()` raises `GroupNotCreated`, `MemberNotJoined`."""
+        self._check_started()
+        group, member = check_name("group id", group_id), check_name("member id", member_id)
+        return Request(self._link.query(lambda snapshot: snapshot.capabilities(group, member)))
+
+    def get_member_info(self, group_id: Name, member_id: Name) -> Request[MemberInfo]:
+        """A member with its node. `.get()` raises `GroupNotCreated`, `MemberNotJoined`."""
+        self._check_started()
+        group, member = check_name("group id", group_id), check_name("member id", member_id)
+        return Request(self._link.query(lambda snapshot: snapshot.member(group, member)))
+
+    def watch_join_group(self, group_id: Name, callback: Callback) -> None:
+        """Call a function with each `MemberJoinedGroup` of a group from now on, on the dispatcher thread."""
+        self._check_started()
+        self._watch(JOINS, group_id, callback)
+
+    def watch_leave_group(self, group_id: Name, callback: Callback) -> None:
+        """Call a function with each `MemberLeftGroup` of a group from now on, on the dispatcher thread."""
+        self._check_started()
+        self._watch(LEAVES, group_id, callback)
+
+    def unwatch_join_group(self, group_id: Name, callback: Callback) -> None:
+        """End a watch. Raises `WatchCallbackNotFound`."""
+        self._unwatch(JOINS, group_id, callback)
+
+    def unwatch_leave_group(self, group_id: Name, callback: Callback) -> None:
+        """End a watch. Raises `WatchCallbackNotFound`."""
+        self._unwatch(LEAVES, group_id, callback)
+
+    def _check_started(self) -> None:
+        if not self._started:
+            raise CoordinatorClosed("the coordinator is not started: call start() first")
+
+    def _deliver(self, events: list[Event], sequence: int) -> None:
+        if self._events.qsize() < EVENTS_WAITING:
+            self._events.put((events, sequence))
+        else:
+            logger.error("callbacks are too far behind: %d events were not told", len(events))
+
+    def _dispatch(self, events: queue.Queue[tuple[list[Event], int] | None]) -> None:
+        while (batch := events.get()) is not None:
+            for sequence, event in enumerate(batch[0], batch[1]):
+                for watch in self._watches.matching(event, sequence):
+                    try:
+                        watch.callback(event)
+                    except Exception:
+                        logger.exception("callback %r failed on %r", watch.callback, event)
+
+
+def get_coordinator(url: str, member_id: Name) -> BlockingCoordinator:
+    """A coordinator for the cluster of a URL; nothing is opened before `start`.
+
+    `gossip://seed1:7946,seed2:7946/cluster?bind=0.0.0.0:0&advertise=host:port&preset=lan&join_timeout=5`;
+    `gossip://` alone finds the coordinators of this user on this machine. Raises `InvalidValue`, `LimitExceeded`.
+    """
+    parts = parse_url(url)
+    return BlockingCoordinator(
+        check_settings(
+            member_id,
+            bind=parts.bind,
+            advertise=parts.advertise,
+            seeds=parts.seeds,
+            cluster=parts.cluster,
+            config=PRESETS[parts.preset](),
+            join_timeout=parts.join_timeout,
+        )
+    )

@@ -1,0 +1,327 @@
+"""The trio API: `open_coordinator` and what it gives.
+
+Law: every awaited operation returns once its change has converged, and says so; getters read the snapshot and
+never wait; callbacks and events come in the caller's own trio run, and none of them can hold up the gossip loop.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from typing import Any, Literal
+
+import trio
+
+from gossipgroups.config import Config
+from gossipgroups.door import JOINS, LEAVES, Door, Name, check_settings
+from gossipgroups.errors import GossipError, InvalidValue
+from gossipgroups.events import Event, EventsLost, GroupEvent, MemberJoinedGroup, MemberLeftGroup
+from gossipgroups.ids import check_name
+from gossipgroups.snapshot import MemberInfo
+from gossipgroups.transport import thread
+from gossipgroups.transport.driver import Driver
+from gossipgroups.transport.link import Link, Ticket, outcome
+from gossipgroups.watches import Callback, Kind, Watch
+
+logger = logging.getLogger("gossipgroups")
+
+EVENTS_WAITING = 65_536
+"""Events that may wait for the application's loop, and for one callback: later ones are lost, and counted."""
+STREAM_BUFFER = 1_024
+"""Events that wait for one reader of `events`, unless it asks for another number."""
+
+
+class Backlog:
+    """A bounded queue between a publisher that never waits and one reader that does."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._waiting: deque[Event] = deque()
+        self._arrived = trio.Event()
+        self._lost = 0
+
+    def put(self, event: Event) -> bool:
+        """Add an event; false when the reader is too far behind and it was dropped."""
+        kept = len(self._waiting) < self._limit
+        if kept:
+            self._waiting.append(event)
+        else:
+            self._lost += 1
+        self._arrived.set()
+        return kept
+
+    async def get(self) -> Event:
+        """The next event; `EventsLost` at the place where some were dropped."""
+        while not self._waiting and not self._lost:
+            self._arrived = trio.Event()
+            await self._arrived.wait()
+        if self._waiting:
+            return self._waiting.popleft()
+        lost, self._lost = self._lost, 0
+        return EventsLost(lost)
+
+
+class EventStream:
+    """The events of a coordinator from now on, one after the other: `async for event in stream`."""
+
+    def __init__(self, group: str | None, buffer: int) -> None:
+        self._group = group
+        self._backlog = Backlog(buffer)
+
+    def offer(self, event: Event) -> None:
+        """Take an event if this stream is about it."""
+        if self._group is None or (isinstance(event, GroupEvent) and event.group_id == self._group):
+            self._backlog.put(event)
+
+    def __aiter__(self) -> EventStream:
+        return self
+
+    async def __anext__(self) -> Event:
+        await trio.lowlevel.checkpoint()
+        return await self._backlog.get()
+
+
+class Coordinator(Door):
+    """One coordinator, in the trio run that opened it. Made by `open_coordinator`."""
+
+    def __init__(self, link: Link, nursery: trio.Nursery) -> None:
+        super().__init__(link)
+        self._nursery = nursery
+        self._streams: set[EventStream] = set()
+        self._callbacks: dict[Watch, tuple[Backlog, trio.CancelScope]] = {}
+
+    async def create_group(self, group_id: Name, *, wait: bool = True) -> bool:
+        """Create a group. Raises `GroupAlreadyExists`.
+
+        Returns once the change has converged (true), or was told unconverged at its deadline (false); with
+        `wait=False` once it is applied here (true). Cancelling does not undo it. The same holds for the next four.
+        """
+        return await _awaited(self._create(group_id), wait)
+
+    async def delete_group(self, group_id: Name, *, wait: bool = True) -> bool:
+        """Delete an empty group. Raises `GroupNotCreated`, `GroupNotEmpty`."""
+        return await _awaited(self._delete(group_id), wait)
+
+    async def join_group(
+        self, group_id: Name, capabilities: object = None, *, create: bool = False, wait: bool = True
+    ) -> bool:
+        """Join a group as this coordinator's member; `create` makes the group if it is missing.
+
+        Capabilities are anything that msgpack encodes in 512 bytes. Raises `GroupNotCreated`,
+        `MemberAlreadyJoined`, `LimitExceeded`.
+        """
+        return await _awaited(self._join(group_id, capabilities, create), wait)
+
+    async def leave_group(
+        self, group_id: Name, member_id: Name | None = None, *, wait: bool = True
+    ) -> bool:
+        """Leave a group, or take out another member by its id. Raises `GroupNotCreated`, `MemberNotJoined`."""
+        return await _awaited(self._leave(group_id, member_id), wait)
+
+    async def update_capabilities(
+        self, group_id: Name, capabilities: object, *, wait: bool = True
+    ) -> bool:
+        """Change this member's capabilities. Raises `GroupNotCreated`, `MemberNotJoined`, `LimitExceeded`."""
+        return await _awaited(self._update(group_id, capabilities), wait)
+
+    def get_groups(self) -> frozenset[str]:
+        """The groups that exist, as held here now."""
+        return self._link.snapshot.groups()
+
+    def get_members(self, group_id: Name) -> frozenset[str]:
+        """The members of a group, as held here now. Raises `GroupNotCreated`."""
+        return frozenset(self._link.snapshot.view(check_name("group id", group_id)))
+
+    def get_member_capabilities(self, group_id: Name, member_id: Name) -> Any:
+        """A member's capabilities. Raises `GroupNotCreated`, `MemberNotJoined`."""
+        return self._link.snapshot.capabilities(*_member(group_id, member_id))
+
+    def get_member_info(self, group_id: Name, member_id: Name) -> MemberInfo:
+        """A member with its node and capabilities. Raises `GroupNotCreated`, `MemberNotJoined`."""
+        return self._link.snapshot.member(*_member(group_id, member_id))
+
+    def watch_join_group(self, group_id: Name, callback: Callback) -> None:
+        """Call a plain or async function with each `MemberJoinedGroup` of a group from now on."""
+        self._begin(self._watch(JOINS, group_id, callback))
+
+    def watch_leave_group(self, group_id: Name, callback: Callback) -> None:
+        """Call a plain or async function with each `MemberLeftGroup` of a group from now on."""
+        self._begin(self._watch(LEAVES, group_id, callback))
+
+    def unwatch_join_group(self, group_id: Name, callback: Callback) -> None:
+        """End a watch. Raises `WatchCallbackNotFound`."""
+        self._cease(JOINS, group_id, callback)
+
+    def unwatch_leave_group(self, group_id: Name, callback: Callback) -> None:
+        """End a watch. Raises `WatchCallbackNotFound`."""
+        self._cease(LEAVES, group_id, callback)
+
+    @asynccontextmanager
+    async def events(
+        self, group: Name | None = None, *, buffer: int = STREAM_BUFFER
+    ) -> AsyncIterator[EventStream]:
+        """Every event from now on, or those of one group; `buffer` events may wait, later ones are counted as lost."""
+        self._link.check_running()
+        name = None if group is None else check_name("group id", group)
+        stream = EventStream(name, buffer)
+        self._streams.add(stream)
+        try:
+            yield stream
+        finally:
+            self._streams.discard(stream)
+
+    def publish(self, events: list[Event], sequence: int) -> None:
+        """Hand events to streams and callbacks; called in this coordinator's own trio run."""
+        for number, event in enumerate(events, sequence):
+            for stream in self._streams:
+                stream.offer(event)
+            for watch in self._watches.matching(event, number):
+                backlog, _ = self._callbacks[watch]
+                if not backlog.put(event):
+                    logger.error(
+                        "callback %r is too far behind: %r was not told to it", watch.callback, event
+                    )
+
+    def _begin(self, watch: Watch) -> None:
+        backlog, scope = Backlog(EVENTS_WAITING), trio.CancelScope()
+        self._callbacks[watch] = backlog, scope
+        self._nursery.start_soon(_call, watch, backlog, scope)
+
+    def _cease(self, kind: Kind, group_id: Name, callback: Callback) -> None:
+        watch = self._unwatch(kind, group_id, callback)
+        _, scope = self._callbacks.pop(watch)
+        scope.cancel()
+
+
+async def _call(watch: Watch, backlog: Backlog, scope: trio.CancelScope) -> None:
+    """Call a watch's callback with its events. What it raises is logged, and affects nothing else."""
+    with scope:
+        while True:
+            event = await backlog.get()
+            if isinstance(event, EventsLost):
+                continue
+            try:
+                result = watch.callback(event)
+                if inspect.isawaitable(result):
+                    await result
+            except Exception:
+                logger.exception("callback %r failed on %r", watch.callback, event)
+
+
+class _Crossing:
+    """Carries events from the gossip loop to the application's, in order, and never more than a bound."""
+
+    def __init__(self) -> None:
+        self.publish: Callable[[list[Event], int], None] = lambda events, sequence: None
+        self._token = trio.lowlevel.current_trio_token()
+        self._waiting: deque[tuple[list[Event], int]] = deque()
+        self._count = 0
+
+    def deliver(self, events: list[Event], sequence: int) -> None:
+        """Called in the gossip loop."""
+        if self._count + len(events) > EVENTS_WAITING:
+            logger.error("the application's loop is too far behind: %d events were not told", len(events))
+            return
+        self._waiting.append((events, sequence))
+        self._count += len(events)
+        try:
+            self._token.run_sync_soon(self._drain, idempotent=True)
+        except trio.RunFinishedError:
+            self._waiting.clear()
+
+    def _drain(self) -> None:
+        while self._waiting:
+            events, sequence = self._waiting.popleft()
+            self._count -= len(events)
+            self.publish(events, sequence)
+
+
+@asynccontextmanager
+async def open_coordinator(
+    member_id: Name,
+    *,
+    bind: str = "127.0.0.1:0",
+    advertise: str | None = None,
+    seeds: Iterable[str] | None = None,
+    cluster: Name = "default",
+    config: Config = Config.lan(),
+    join_timeout: float = 5.0,
+    isolation: Literal["thread", "task"] = "thread",
+) -> AsyncIterator[Coordinator]:
+    """Run a coordinator for as long as the block lasts, then leave gracefully.
+
+    `bind` and `advertise` are "host:port", IPv4 or IPv6. `seeds`: "host:port" of other coordinators; `None` looks
+    in the per-user directory of this machine, `()` starts alone. `join_timeout` is in seconds. `isolation`:
+    "thread" runs the protocol in the process's gossip thread, "task" in the caller's loop (for virtual time).
+
+    Raises `SeedsUnreachable` when seeds were named, none of them answers in time and none is this coordinator
+    itself; `InvalidValue` and `LimitExceeded` for bad arguments; `OSError` when the address cannot be bound.
+    """
+    settings = check_settings(
+        member_id,
+        bind=bind,
+        advertise=advertise,
+        seeds=seeds,
+        cluster=cluster,
+        config=config,
+        join_timeout=join_timeout,
+    )
+    if isolation not in ("thread", "task"):
+        raise InvalidValue(f"isolation is {isolation!r}: it must be 'thread' or 'task'")
+    crossing = _Crossing()
+    body: BaseException | None = None
+    try:
+        async with trio.open_nursery() as nursery:
+            direct = isolation == "task"
+            link = Link(settings, lambda events, sequence: deliver(events, sequence))
+            coordinator = Coordinator(link, nursery)
+            crossing.publish = coordinator.publish
+            deliver = coordinator.publish if direct else crossing.deliver
+            if direct:
+                nursery.start_soon(_shielded, Driver(link).run)
+            else:
+                thread.spawn(Driver(link).run)
+            try:
+                await outcome(link.ready)
+                yield coordinator
+            except BaseException as error:
+                body = error
+                raise
+            finally:
+                with trio.CancelScope(shield=True):
+                    told = await outcome(link.stop())
+                if not told and body is None:
+                    logger.warning(
+                        "coordinator %r stopped, but no other node confirmed within %g s that it has left",
+                        settings.name,
+                        config.leave_timeout,
+                    )
+                nursery.cancel_scope.cancel()
+    except BaseExceptionGroup as group:
+        # The block's own exception leaves as it was raised, not wrapped by a nursery that it knows nothing of.
+        if body is not None and group.exceptions == (body,):
+            raise body from body.__cause__
+        raise
+
+
+async def _shielded(run: Callable[[], Any]) -> None:
+    # The node leaves gracefully also when the caller was cancelled: the door stops it, within its time-out.
+    with trio.CancelScope(shield=True):
+        await run()
+
+
+async def _awaited(ticket: Ticket, wait: bool) -> bool:
+    if wait:
+        return await outcome(ticket.done)
+    await outcome(ticket.applied)
+    return True
+
+
+def _member(group_id: Name, member_id: Name) -> tuple[str, str]:
+    return check_name("group id", group_id), check_name("member id", member_id)
+
+
+__all__ = ["Coordinator", "EventStream", "GossipError", "MemberJoinedGroup", "MemberLeftGroup", "open_coordinator"]

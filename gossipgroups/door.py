@@ -1,0 +1,120 @@
+"""What the trio door and the blocking door share: arguments are checked, then a command crosses the link.
+
+Law: an argument that cannot be right is refused here, in the caller's thread, before anything is sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from gossipgroups.config import Config
+from gossipgroups.errors import InvalidValue
+from gossipgroups.events import MemberJoinedGroup, MemberLeftGroup
+from gossipgroups.groups.rules import Create, Delete, Join, Leave, Update
+from gossipgroups.ids import check_name
+from gossipgroups.registers import encode_capabilities
+from gossipgroups.snapshot import NodeInfo
+from gossipgroups.transport.link import Link, Settings, Ticket
+from gossipgroups.url import check_seed, format_endpoint, parse_endpoint
+from gossipgroups.watches import Callback, Kind, Watch, WatchTable
+
+Name = str | bytes
+"""A group or member id as the application gives it: `bytes` are UTF-8 with surrogateescape."""
+
+
+def check_settings(
+    member_id: Name,
+    *,
+    bind: str,
+    advertise: str | None,
+    seeds: Iterable[str] | None,
+    cluster: Name,
+    config: Config,
+    join_timeout: float,
+) -> Settings:
+    """Settings of checked arguments. Raises `InvalidValue` or `LimitExceeded`."""
+    if isinstance(seeds, str | bytes):
+        raise InvalidValue(f"seeds must be an iterable of 'host:port', not {seeds!r}: put it in a list")
+    if not isinstance(config, Config):
+        raise InvalidValue(f"config must be a Config, such as Config.lan(), not {config!r}")
+    if isinstance(join_timeout, bool) or not isinstance(join_timeout, int | float) or not join_timeout > 0:
+        raise InvalidValue(f"join_timeout is {join_timeout!r}: it must be a number of seconds above 0")
+    if advertise is not None:
+        parse_endpoint(advertise, default_port=0, what="advertise")
+    return Settings(
+        name=check_name("member id", member_id),
+        bind=format_endpoint(*parse_endpoint(bind, what="bind")),
+        advertise=advertise,
+        seeds=None if seeds is None else tuple(check_seed(seed) for seed in seeds),
+        cluster=check_name("cluster", cluster),
+        config=config,
+        join_timeout=float(join_timeout),
+    )
+
+
+class Door:
+    """Commands, watches and the local state of one coordinator."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self._watches = WatchTable()
+
+    @property
+    def member_id(self) -> str:
+        """The member id of this coordinator."""
+        return self._link.settings.name
+
+    def nodes(self) -> tuple[NodeInfo, ...]:
+        """Every node held, live or not, as frozen snapshots: id, name, address, status, incarnation."""
+        return self._link.snapshot.nodes()
+
+    def stats(self) -> dict[str, Any]:
+        """Counters since the start: datagrams and bytes received and sent, datagrams refused by reason, stalls."""
+        stats = self._link.stats
+        return {
+            "received": stats.received,
+            "received_bytes": stats.received_bytes,
+            "sent": stats.sent,
+            "sent_bytes": stats.sent_bytes,
+            "refused": dict(stats.refused),
+            "stalls": stats.stalls,
+            "refutations": stats.refutations,
+        }
+
+    def _create(self, group_id: Name) -> Ticket:
+        return self._link.submit(Create(_group(group_id)))
+
+    def _delete(self, group_id: Name) -> Ticket:
+        return self._link.submit(Delete(_group(group_id)))
+
+    def _join(self, group_id: Name, capabilities: object, create: bool) -> Ticket:
+        packed = encode_capabilities(capabilities)
+        return self._link.submit(Join(_group(group_id), self.member_id, packed, create))
+
+    def _leave(self, group_id: Name, member_id: Name | None) -> Ticket:
+        member = self.member_id if member_id is None else check_name("member id", member_id)
+        return self._link.submit(Leave(_group(group_id), member))
+
+    def _update(self, group_id: Name, capabilities: object) -> Ticket:
+        packed = encode_capabilities(capabilities)
+        return self._link.submit(Update(_group(group_id), self.member_id, packed))
+
+    def _watch(self, kind: Kind, group_id: Name, callback: Callback) -> Watch:
+        self._link.check_running()
+        if not callable(callback):
+            raise InvalidValue(f"callback {callback!r} is not callable: pass a function of one event")
+        watch = Watch(kind, _group(group_id), callback, self._link.snapshot)
+        self._watches.add(watch)
+        return watch
+
+    def _unwatch(self, kind: Kind, group_id: Name, callback: Callback) -> Watch:
+        return self._watches.remove(kind, _group(group_id), callback)
+
+
+def _group(group_id: Name) -> str:
+    return check_name("group id", group_id)
+
+
+JOINS: Kind = MemberJoinedGroup
+LEAVES: Kind = MemberLeftGroup

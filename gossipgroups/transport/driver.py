@@ -1,0 +1,231 @@
+"""The driver: one node on one socket, in whatever trio run it is started.
+
+Law: no protocol decision lives here. A turn reads *every* datagram that waits, then lets time pass, then sends,
+then publishes the snapshot, then tells outcomes and events; then the driver sleeps until a datagram, a call or
+the node's deadline.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Callable
+
+import trio
+
+from gossipgroups.discovery import LocalDirectory, Seeds, StaticSeeds, advertised_address, resolve
+from gossipgroups.errors import CoordinatorClosed, InvalidValue, SeedsUnreachable
+from gossipgroups.groups.rules import Command
+from gossipgroups.ids import Address
+from gossipgroups.node import Node
+from gossipgroups.operations import Applied, Done, Refused
+from gossipgroups.transport.datagrams import MAX_BATCH, Datagrams, open_datagrams
+from gossipgroups.transport.link import Link, Ticket, fail_all, settle
+
+logger = logging.getLogger("gossipgroups")
+
+BATCHES = 16
+"""Full batches of datagrams that one turn reads: a flood may not keep the timers waiting for ever."""
+DIRECTORY_SECONDS = 30.0
+"""How often the per-user directory is read again once others were found."""
+LOOK_SECONDS = 1.0
+"""How long to wait for others that may be there, but need not: local coordinators, other seeds than ourselves."""
+
+
+class Driver:
+    """Runs the node of one link."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self._settings = link.settings
+        self._tickets: dict[int, Ticket] = {}
+        self._queries: list[Callable[[], None]] = []
+        self._sequence = 0
+        self._sleep = trio.CancelScope()
+        self._changed = trio.Event()
+        self._joining = True
+        self._stopping = False
+        self._give_up_at = float("inf")
+        self._told = False
+        self._node: Node
+        self._datagrams: Datagrams
+        self._seeds: Seeds
+
+    async def run(self) -> None:
+        """Run until the link is stopped. Errors end up in the link, never here."""
+        error: BaseException | None = None
+        try:
+            async with trio.open_nursery() as nursery:
+                await self._open(nursery)
+                nursery.start_soon(self._join)
+                nursery.start_soon(self._refresh_seeds)
+                self._link.opened(trio.lowlevel.current_trio_token())
+                while not await self._turn_and_sleep():
+                    pass
+                nursery.cancel_scope.cancel()
+        except* (InvalidValue, OSError) as group:
+            error = _first(group)
+        except* Exception as group:
+            logger.exception("coordinator %r has ended on an error of its own", self._settings.name)
+            error = CoordinatorClosed(f"the coordinator has ended on an error of its own: {_first(group)!r}")
+        finally:
+            await self._end(error)
+
+    async def _open(self, nursery: trio.Nursery) -> None:
+        settings = self._settings
+        bind = (await resolve(settings.bind))[:1]
+        if not bind:
+            raise InvalidValue(f"bind {settings.bind!r} does not resolve: give an address of this machine")
+        self._datagrams = await open_datagrams(bind[0], nursery)
+        directory = LocalDirectory(settings.cluster) if settings.seeds is None else None
+        self._seeds = directory or StaticSeeds(settings.seeds or ())
+        known = await self._seeds.addresses() if directory is None else ()
+        address = await advertised_address(self._datagrams.address, settings.advertise, known)
+        now = trio.current_time()
+        self._node = Node(
+            name=settings.name,
+            address=address,
+            cluster=settings.cluster,
+            config=settings.config,
+            random=random.Random(),
+            now=now,
+        )
+        self._link.stats = self._node.stats
+        if directory is not None:
+            # Announced before the first look: of two that start at once, one sees the other.
+            await directory.announce(address, self._node.node_id)
+            known = await directory.addresses()
+        self._node.seek(known, now)
+        self._link.on_command = self._on_command
+        self._link.on_query = self._on_query
+        self._link.on_stop = self._on_stop
+
+    async def _turn_and_sleep(self) -> bool:
+        self._turn()
+        if self._stopping and self._node.departed:
+            self._told = True
+            return True
+        if trio.current_time() >= self._give_up_at:
+            return True
+        with trio.CancelScope(deadline=self._deadline()) as self._sleep:
+            await self._datagrams.readable()
+        return False
+
+    def _deadline(self) -> float:
+        return min(self._node.next_deadline(), self._give_up_at)
+
+    def _turn(self) -> None:
+        node, datagrams = self._node, self._datagrams
+        now = trio.current_time()
+        for _ in range(BATCHES):
+            batch = datagrams.receive()
+            for datagram, source in batch:
+                self._receive(datagram, source, now)
+            if len(batch) < MAX_BATCH:
+                break
+        for address in datagrams.refused():
+            node.refused(address, now)
+        node.tick(now)
+        for datagram, address in node.datagrams(now):
+            datagrams.send(datagram, address)
+        self._publish()
+
+    def _receive(self, datagram_untrusted: bytes, source: Address, now: float) -> None:
+        try:
+            self._node.receive(datagram_untrusted, source, now)
+        except Exception:
+            # A defect of ours must cost one datagram, not the loop.
+            self._node.stats.refused["internal error"] += 1
+            if self._node.stats.refused["internal error"].bit_count() == 1:
+                logger.exception("a datagram of %d bytes from %s was dropped", len(datagram_untrusted), source)
+
+    def _publish(self) -> None:
+        node, link = self._node, self._link
+        events = node.events()
+        outcomes = node.outcomes()
+        if events or node.state.changed_groups or node.state.nodes_changed:
+            first = self._sequence
+            self._sequence += len(events)
+            link.snapshot = link.snapshot.next(node.state, self._sequence)
+            if events:
+                link.deliver(events, first)
+        for each in outcomes:
+            match each:
+                case Applied(number):
+                    settle(self._tickets[number].applied, None)
+                case Done(number, converged):
+                    settle(self._tickets.pop(number).done, converged)
+                case Refused(number, error):
+                    fail_all([self._tickets.pop(number)], error)
+        if self._queries and node.idle:
+            queries, self._queries = self._queries, []
+            for query in queries:
+                query()
+        if self._joining:
+            self._changed.set()
+            self._changed = trio.Event()
+
+    # Calls from the link.
+
+    def _act(self) -> None:
+        self._turn()
+        self._sleep.deadline = self._deadline()
+        if self._stopping:
+            self._sleep.cancel()
+
+    def _on_command(self, command: Command, ticket: Ticket) -> None:
+        self._tickets[self._node.submit(command, trio.current_time())] = ticket
+        self._act()
+
+    def _on_query(self, answer: Callable[[], None]) -> None:
+        self._queries.append(answer)
+        self._publish()
+
+    def _on_stop(self) -> None:
+        if not self._stopping:
+            now = trio.current_time()
+            self._stopping = True
+            self._give_up_at = now + self._settings.config.leave_timeout
+            self._node.leave(now)
+            self._act()
+
+    # Joining, and looking for others ever after.
+
+    async def _join(self) -> None:
+        settings, node = self._settings, self._node
+        required = bool(settings.seeds) and not self._is_own_seed()
+        timeout = settings.join_timeout if required else min(settings.join_timeout, LOOK_SECONDS)
+        with trio.move_on_after(timeout):
+            while not node.joined and (required or not node.alone):
+                await self._changed.wait()
+        self._joining = False
+        if required and not node.answered:
+            settle(self._link.ready, error=SeedsUnreachable(settings.seeds or (), timeout))
+        else:
+            settle(self._link.ready, None)
+
+    def _is_own_seed(self) -> bool:
+        return self._node.state.own.address in self._node.seeds
+
+    async def _refresh_seeds(self) -> None:
+        config = self._settings.config
+        while True:
+            await trio.sleep(DIRECTORY_SECONDS if self._node.answered else config.seed_interval)
+            self._node.seek(await self._seeds.addresses(), trio.current_time())
+            self._act()
+
+    async def _end(self, error: BaseException | None) -> None:
+        if hasattr(self, "_datagrams"):
+            self._datagrams.close()
+        seeds = getattr(self, "_seeds", None)
+        if isinstance(seeds, LocalDirectory):
+            await seeds.withdraw()
+        fail_all(list(self._tickets.values()), CoordinatorClosed("the coordinator stopped before this had converged"))
+        self._link.closed(error, self._told)
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    first: BaseException = group
+    while isinstance(first, BaseExceptionGroup):
+        first = first.exceptions[0]
+    return first

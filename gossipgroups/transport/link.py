@@ -1,0 +1,210 @@
+"""The link between a coordinator's door, in the application's thread, and its driver, in the gossip loop's.
+
+Law: only frozen values and futures cross. Calls go down in order through the gossip loop's entry queue; events
+come up through `deliver`, in order; a snapshot is read without crossing. Once a link is closed, or in a forked
+child, every call fails with `CoordinatorClosed` and nothing waits for ever.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import trio
+
+from gossipgroups.config import Config
+from gossipgroups.errors import CoordinatorClosed, GossipError
+from gossipgroups.events import Event
+from gossipgroups.groups.rules import Command
+from gossipgroups.snapshot import Snapshot
+from gossipgroups.stats import Stats
+
+T = TypeVar("T")
+Delivery = Callable[[list[Event], int], None]
+"""Takes events and the sequence number of the first of them; called in the gossip loop, must not block."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a coordinator was asked to be; checked, and immutable."""
+
+    name: str
+    bind: str
+    advertise: str | None
+    seeds: tuple[str, ...] | None
+    cluster: str
+    config: Config
+    join_timeout: float
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """The fate of one operation."""
+
+    applied: Future[None] = field(default_factory=Future)
+    """Done when the operation is part of this node's state; fails with the error that refused it."""
+    done: Future[bool] = field(default_factory=Future)
+    """Done when its changes were reported: whether they had converged."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call on its way down. `fail` ends its future when the driver cannot take it."""
+
+    run: Callable[[], None]
+    fail: Callable[[BaseException], None]
+
+
+class Link:
+    """One coordinator's crossing point."""
+
+    def __init__(self, settings: Settings, deliver: Delivery) -> None:
+        self.settings = settings
+        self.deliver = deliver
+        self.snapshot = Snapshot()
+        self.stats = Stats()
+        self.ready: Future[None] = Future()
+        """Done when the coordinator has joined; fails with why it could not."""
+        self.stopped: Future[bool] = Future()
+        """Done when it has stopped: whether others are known to have it."""
+        self._pid = os.getpid()
+        self._lock = threading.Lock()
+        self._token: trio.lowlevel.TrioToken | None = None
+        self._early: list[Call] = []
+        self._closed = False
+        self.on_command: Callable[[Command, Ticket], None] | None = None
+        self.on_query: Callable[[Callable[[], None]], None] | None = None
+        self.on_stop: Callable[[], None] | None = None
+
+    # From the application's thread.
+
+    def submit(self, command: Command) -> Ticket:
+        """Send an operation down."""
+        ticket = Ticket()
+
+        def fail(error: BaseException) -> None:
+            settle(ticket.applied, error=error)
+            settle(ticket.done, error=error)
+
+        self._post(lambda: self.on_command and self.on_command(command, ticket), fail)
+        return ticket
+
+    def query(self, read: Callable[[Snapshot], T]) -> Future[T]:
+        """Read the snapshot after all operations submitted before."""
+        future: Future[T] = Future()
+
+        def answer() -> None:
+            try:
+                settle(future, read(self.snapshot))
+            except GossipError as error:
+                settle(future, error=error)
+
+        self._post(
+            lambda: self.on_query and self.on_query(answer), lambda error: settle(future, error=error)
+        )
+        return future
+
+    def stop(self) -> Future[bool]:
+        """Ask the driver to leave gracefully and end; harmless when it has ended."""
+        self.check_process()
+        self._post(lambda: self.on_stop and self.on_stop(), lambda error: None)
+        return self.stopped
+
+    def check_process(self) -> None:
+        """Raise `CoordinatorClosed` in a forked child: the gossip loop is not there."""
+        if os.getpid() != self._pid:
+            raise CoordinatorClosed(
+                f"this coordinator was started in process {self._pid} and does not run in its fork {os.getpid()}: "
+                "start a new one after the fork"
+            )
+
+    def check_running(self) -> None:
+        """Raise `CoordinatorClosed` unless the coordinator runs here."""
+        self.check_process()
+        if self._closed:
+            raise CoordinatorClosed("the coordinator has stopped: start a new one")
+
+    def _post(self, run: Callable[[], object], fail: Callable[[BaseException], None]) -> None:
+        self.check_process()
+        call = Call(lambda: (run(), None)[1], fail)
+        with self._lock:
+            if self._token is None and not self._closed:
+                self._early.append(call)
+                return
+        if self._closed or self._token is None:
+            fail(CoordinatorClosed("the coordinator has stopped: start a new one"))
+            return
+        try:
+            self._token.run_sync_soon(self._take, call)
+        except trio.RunFinishedError:
+            fail(CoordinatorClosed("the gossip loop has ended: start a new coordinator"))
+
+    # In the gossip loop.
+
+    def opened(self, token: trio.lowlevel.TrioToken) -> None:
+        """The driver takes calls from now on."""
+        with self._lock:
+            self._token = token
+            early, self._early = self._early, []
+        for call in early:
+            self._take(call)
+
+    def closed(self, error: BaseException | None, told: bool) -> None:
+        """The driver has ended; whatever still waits, fails."""
+        with self._lock:
+            self._closed = True
+            early, self._early = self._early, []
+        for call in early:
+            call.fail(error or CoordinatorClosed("the coordinator has stopped: start a new one"))
+        settle(self.ready, error=error or CoordinatorClosed("the coordinator was stopped before it had joined"))
+        settle(self.stopped, told)
+
+    def _take(self, call: Call) -> None:
+        if self._closed:
+            call.fail(CoordinatorClosed("the coordinator has stopped: start a new one"))
+        else:
+            call.run()
+
+
+def settle(future: Future[T], value: T | None = None, error: BaseException | None = None) -> None:
+    """End a future that may have been ended, or cancelled by whoever waited."""
+    if future.done() or not future.set_running_or_notify_cancel():
+        return
+    if error is not None:
+        future.set_exception(error)
+    else:
+        future.set_result(value)  # type: ignore[arg-type]
+
+
+async def outcome(future: Future[T]) -> T:
+    """Wait for a future from a trio task. Cancelling the wait leaves the future alone."""
+    token = trio.lowlevel.current_trio_token()
+    arrived = trio.Event()
+
+    def wake(_: Future[T]) -> None:
+        try:
+            here = trio.lowlevel.current_trio_token() is token
+        except RuntimeError:
+            here = False
+        if here:
+            arrived.set()
+            return
+        try:
+            token.run_sync_soon(arrived.set)
+        except trio.RunFinishedError:
+            pass
+
+    future.add_done_callback(wake)
+    await arrived.wait()
+    return future.result()
+
+
+def fail_all(tickets: Iterable[Ticket], error: BaseException) -> None:
+    """End operations that cannot be carried through any more."""
+    for ticket in tickets:
+        settle(ticket.applied, error=error)
+        settle(ticket.done, error=error)
