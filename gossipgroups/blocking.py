@@ -1,8 +1,8 @@
-"""The blocking API, for programs without trio: `get_coordinator`, `start`, `stop`, and requests with `.get()`.
+"""The blocking API, for programs without trio: start, stop, and requests with `.get()`.
 
-Law: operations of one coordinator apply in call order even without `.get()`; errors of an operation surface at
-`.get()`, errors of an argument at the call. All callbacks of a coordinator run on its one dispatcher thread,
-and none of its threads keeps the interpreter alive.
+Law: operations of one coordinator apply in call order even without `.get()`; errors of an operation surface
+at `.get()`, errors of an argument at the call. All callbacks of a coordinator run on its one dispatcher
+thread, and none of its threads keeps the interpreter alive.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ logger = logging.getLogger("gossipgroups")
 
 T = TypeVar("T")
 START_MARGIN = 10.0
-"""Seconds over `join_timeout` after which a start that says nothing is given up: names may be slow to resolve."""
+"""Seconds over `join_timeout` after which a start that says nothing is given up: names may be slow to
+resolve."""
 
 
 class Request(Generic[T]):
@@ -42,8 +43,8 @@ class Request(Generic[T]):
     def get(self, timeout: float | None = None) -> T:
         """Wait for the result, at most `timeout` seconds. Raises the operation's error, or `TimeoutError`.
 
-        For an operation on a group the result is whether it had converged; false means that the deadline passed.
-        Running out of time does not undo the operation.
+        For an operation on a group the result is whether it had converged; false means that the deadline
+        passed. Running out of time does not undo the operation.
         """
         return self._future.result(timeout)
 
@@ -68,7 +69,10 @@ class BlockingCoordinator(Door):
         return self._started
 
     def start(self) -> None:
-        """Join the cluster. Raises `SeedsUnreachable`, `OSError`, or `CoordinatorClosed` if it runs already."""
+        """Join the cluster.
+
+        Raises `SeedsUnreachable`, `OSError`, or `CoordinatorClosed` if it runs already.
+        """
         with self._lock:
             if self._started:
                 raise CoordinatorClosed("the coordinator is started already: stop it first")
@@ -202,7 +206,8 @@ def get_coordinator(url: str, member_id: Name) -> BlockingCoordinator:
     """A coordinator for the cluster of a URL; nothing is opened before `start`.
 
     `gossip://seed1:7946,seed2:7946/cluster?bind=0.0.0.0:0&advertise=host:port&preset=lan&join_timeout=5`;
-    `gossip://` alone finds the coordinators of this user on this machine. Raises `InvalidValue`, `LimitExceeded`.
+    `gossip://` alone finds the coordinators of this user on this machine. Raises `InvalidValue`,
+    `LimitExceeded`.
     """
     parts = parse_url(url)
     return BlockingCoordinator(

@@ -20,29 +20,36 @@ class Config:
     """The knobs of one coordinator. Durations in seconds. Use a preset, then `.but(field=value)`."""
 
     probe_period: float = 1.0
-    """Time in which every node is probed once. Smaller: faster detection, more datagrams (2 per node and period)."""
+    """Time in which every node is probed once. Smaller: faster detection, more datagrams (2 per node and
+    period)."""
     probe_timeout: float = 0.5
-    """Wait for an ack before others are asked to probe. Smaller: faster, more indirect probes on a slow network."""
+    """Wait for an ack before others are asked to probe. Smaller: faster, more indirect probes on a slow
+    network."""
     indirect_probes: int = 3
-    """Nodes asked to probe in our place. Larger: fewer false suspicions under loss, more datagrams per failure."""
+    """Nodes asked to probe in our place. Larger: fewer false suspicions under loss, more datagrams per
+    failure."""
     awareness_limit: int = 8
     """Cap of the local health score (Lifeguard, section IV.A). Larger: a struggling node waits longer."""
     suspicion_multiplier: float = 4.0
-    """Shortest suspicion = this · max(1, log10 n) · probe_period. Larger: fewer false deaths, slower detection."""
+    """Shortest suspicion = this · max(1, log10 n) · probe_period. Larger: fewer false deaths, slower
+    detection."""
     suspicion_max_factor: float = 6.0
     """Longest suspicion (nobody confirms it) as a multiple of the shortest (Lifeguard, section IV.B)."""
     confirmations: int = 2
     """Independent confirmations that take a suspicion to its shortest time."""
     refused_timeout: float = 0.3
-    """Suspicion once two nodes saw the port refused by the kernel. Must cover a few round trips for refuting."""
+    """Suspicion once two nodes saw the port refused by the kernel. Must cover a few round trips for
+    refuting."""
     gossip_interval: float = 0.2
-    """Time between repeats of a rumour. Smaller: gaps after loss close sooner, more datagrams while news is fresh."""
+    """Time between repeats of a rumour. Smaller: gaps after loss close sooner, more datagrams while news is
+    fresh."""
     fanout: int = 3
     """Nodes that one round of gossip goes to. Larger: fewer rounds, more duplicates."""
     retransmit_multiplier: int = 4
     """A rumour is sent this · ceil(log10(n + 1)) times by each node. Larger: fewer repairs, more bytes."""
     news_rate: float = 200.0
-    """Datagrams a second that forwarding of news may use. Smaller: a storm is damped harder and lasts longer."""
+    """Datagrams a second that forwarding of news may use. Smaller: a storm is damped harder and lasts
+    longer."""
     settle_pace: float = 0.005
     """Shortest time between two starts of settling, so that a burst of changes settles together."""
     settle_retry: float = 0.05
@@ -52,13 +59,15 @@ class Config:
     convergence_deadline: float = 10.0
     """After this long unsettled, changes are reported with `converged=False`."""
     repair_rate: float = 5.0
-    """Repairs that this node starts a second on hearing of a difference. Smaller: less traffic, slower healing."""
+    """Repairs that this node starts a second on hearing of a difference. Smaller: less traffic, slower
+    healing."""
     repair_datagrams: int = 32
     """Datagrams of registers that answer one repair request; the rest is asked for again."""
     join_retry: float = 0.25
     """First wait before the seeds are asked again while none has answered; doubles up to `seed_interval`."""
     seed_interval: float = 5.0
-    """Time between contacts of seeds that are not live nodes, for as long as the coordinator runs (± 25 %)."""
+    """Time between contacts of seeds that are not live nodes, for as long as the coordinator runs (± 25
+    %)."""
     reach_interval: float = 1.0
     """Time in which every dead node is contacted about once by somebody, so that a partition heals."""
     leave_timeout: float = 2.0

@@ -1,9 +1,9 @@
 """Reaching out: to seeds, and to the dead in case they are only cut off.
 
-Law: a coordinator never stops looking for others. Until a seed has answered, seeds are asked often; after that,
-those that are not live nodes now and then, with jitter; and each dead node is called about once per
-`reach_interval` by somebody, unless the kernel said that its port is closed. So a healed partition re-merges even
-after each side has declared the other dead.
+Law: a coordinator never stops looking for others. Until a seed has answered, seeds are asked often; after
+that, those that are not live nodes now and then, with jitter; and each dead node is called about once per
+`reach_interval` by somebody, unless the kernel said that its port is closed. So a healed partition re-merges
+even after each side has declared the other dead.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ class Contacts:
             self._catch_up = [address]
 
     def turn_ended(self) -> None:
-        """All that waited has been merged: are we equal to the node that answered?"""
+        """All that waited has been merged: compare with the node that answered."""
         if self._theirs is None:
             return
         self.joined = self.joined or self._theirs == self._replica.digest or self._catch_ups >= CATCH_UP

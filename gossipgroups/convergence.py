@@ -4,16 +4,17 @@ Law, for one scope (a group, the root, or everything at once), with D the digest
 set, and a bitmap over the sorted live ids that names who held D under L at this stamp:
 
     my D or L changes          stamp + 1, bitmap = {me}
-    hear the same D and L      higher stamp: take it with its bits, add mine;  equal: or the bits;  lower: ignore
-    hear another D or L        not mine: at most a repair with the sender
-    every node that I hold     settled
-    *alive* has its bit
+    the same D and L heard     higher stamp: taken over, its bits and mine; equal: bits or-ed; lower: ignored
+    another D or L heard       not mine: at most a repair with the sender
+    all that I hold *alive*    settled
+    have their bits
 
 So at one stamp a node holds one (D, L) only, and a bit is never carried over to another view.
 
-The bits travel as in a dissemination barrier (Hensgen, Finkel & Manber 1988): once the bits of the 2^k nodes up to my place are in,
-they go to the node 2^k places on. Without loss that settles n nodes in ceil(log2 n) hops and as many
-datagrams each. Whoever is not settled in time asks one node at random and one whose bit is missing.
+The bits travel as in a dissemination barrier (Hensgen, Finkel & Manber 1988): once the bits of the 2^k nodes
+up to my place are in, they go to the node 2^k places on. Without loss that settles n nodes in ceil(log2 n)
+hops and as many datagrams each. Whoever is not settled in time asks one node at random and one whose bit is
+missing.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """The trio API: `open_coordinator` and what it gives.
 
 Law: every awaited operation returns once its change has converged, and says so; getters read the snapshot and
-never wait; callbacks and events come in the caller's own trio run, and none of them can hold up the gossip loop.
+never wait; callbacks and events come in the caller's own trio run, and none of them can hold up the gossip
+loop.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from gossipgroups.ids import check_name
 from gossipgroups.snapshot import MemberInfo
 from gossipgroups.transport import thread
 from gossipgroups.transport.driver import Driver
-from gossipgroups.transport.link import Link, Ticket, outcome
+from gossipgroups.transport.link import Delivery, Link, Ticket, outcome
 from gossipgroups.watches import Callback, Kind, Watch
 
 logger = logging.getLogger("gossipgroups")
@@ -97,7 +98,8 @@ class Coordinator(Door):
         """Create a group. Raises `GroupAlreadyExists`.
 
         Returns once the change has converged (true), or was told unconverged at its deadline (false); with
-        `wait=False` once it is applied here (true). Cancelling does not undo it. The same holds for the next four.
+        `wait=False` once it is applied here (true). Cancelling does not undo it. The same holds for the next
+        four.
         """
         return await _awaited(self._create(group_id), wait)
 
@@ -115,15 +117,14 @@ class Coordinator(Door):
         """
         return await _awaited(self._join(group_id, capabilities, create), wait)
 
-    async def leave_group(
-        self, group_id: Name, member_id: Name | None = None, *, wait: bool = True
-    ) -> bool:
-        """Leave a group, or take out another member by its id. Raises `GroupNotCreated`, `MemberNotJoined`."""
+    async def leave_group(self, group_id: Name, member_id: Name | None = None, *, wait: bool = True) -> bool:
+        """Leave a group, or take out another member by its id.
+
+        Raises `GroupNotCreated`, `MemberNotJoined`.
+        """
         return await _awaited(self._leave(group_id, member_id), wait)
 
-    async def update_capabilities(
-        self, group_id: Name, capabilities: object, *, wait: bool = True
-    ) -> bool:
+    async def update_capabilities(self, group_id: Name, capabilities: object, *, wait: bool = True) -> bool:
         """Change this member's capabilities. Raises `GroupNotCreated`, `MemberNotJoined`, `LimitExceeded`."""
         return await _awaited(self._update(group_id, capabilities), wait)
 
@@ -163,7 +164,10 @@ class Coordinator(Door):
     async def events(
         self, group: Name | None = None, *, buffer: int = STREAM_BUFFER
     ) -> AsyncIterator[EventStream]:
-        """Every event from now on, or those of one group; `buffer` events may wait, later ones are counted as lost."""
+        """Every event from now on, or those of one group.
+
+        `buffer` events may wait for the reader; what comes when it is full is counted in an `EventsLost`.
+        """
         self._link.check_running()
         name = None if group is None else check_name("group id", group)
         stream = EventStream(name, buffer)
@@ -215,10 +219,14 @@ class _Crossing:
     """Carries events from the gossip loop to the application's, in order, and never more than a bound."""
 
     def __init__(self) -> None:
-        self.publish: Callable[[list[Event], int], None] = lambda events, sequence: None
+        self.receiver: Delivery = lambda events, sequence: None
         self._token = trio.lowlevel.current_trio_token()
         self._waiting: deque[tuple[list[Event], int]] = deque()
         self._count = 0
+
+    def publish(self, events: list[Event], sequence: int) -> None:
+        """Hand events on, in the application's loop."""
+        self.receiver(events, sequence)
 
     def deliver(self, events: list[Event], sequence: int) -> None:
         """Called in the gossip loop."""
@@ -253,9 +261,10 @@ async def open_coordinator(
 ) -> AsyncIterator[Coordinator]:
     """Run a coordinator for as long as the block lasts, then leave gracefully.
 
-    `bind` and `advertise` are "host:port", IPv4 or IPv6. `seeds`: "host:port" of other coordinators; `None` looks
-    in the per-user directory of this machine, `()` starts alone. `join_timeout` is in seconds. `isolation`:
-    "thread" runs the protocol in the process's gossip thread, "task" in the caller's loop (for virtual time).
+    `bind` and `advertise` are "host:port", IPv4 or IPv6. `seeds`: "host:port" of other coordinators; `None`
+    looks in the per-user directory of this machine, `()` starts alone. `join_timeout` is in seconds.
+    `isolation`: "thread" runs the protocol in the process's gossip thread, "task" in the caller's loop (for
+    virtual time).
 
     Raises `SeedsUnreachable` when seeds were named, none of them answers in time and none is this coordinator
     itself; `InvalidValue` and `LimitExceeded` for bad arguments; `OSError` when the address cannot be bound.
@@ -276,10 +285,9 @@ async def open_coordinator(
     try:
         async with trio.open_nursery() as nursery:
             direct = isolation == "task"
-            link = Link(settings, lambda events, sequence: deliver(events, sequence))
+            link = Link(settings, crossing.publish if direct else crossing.deliver)
             coordinator = Coordinator(link, nursery)
-            crossing.publish = coordinator.publish
-            deliver = coordinator.publish if direct else crossing.deliver
+            crossing.receiver = coordinator.publish
             if direct:
                 nursery.start_soon(_shielded, Driver(link).run)
             else:
@@ -301,7 +309,7 @@ async def open_coordinator(
                     )
                 nursery.cancel_scope.cancel()
     except BaseExceptionGroup as group:
-        # The block's own exception leaves as it was raised, not wrapped by a nursery that it knows nothing of.
+        # The block's own exception leaves as it was raised: the block knows nothing of a nursery.
         if body is not None and group.exceptions == (body,):
             raise body from body.__cause__
         raise
@@ -324,4 +332,11 @@ def _member(group_id: Name, member_id: Name) -> tuple[str, str]:
     return check_name("group id", group_id), check_name("member id", member_id)
 
 
-__all__ = ["Coordinator", "EventStream", "GossipError", "MemberJoinedGroup", "MemberLeftGroup", "open_coordinator"]
+__all__ = [
+    "Coordinator",
+    "EventStream",
+    "GossipError",
+    "MemberJoinedGroup",
+    "MemberLeftGroup",
+    "open_coordinator",
+]

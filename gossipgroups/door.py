@@ -70,7 +70,7 @@ class Door:
         return self._link.snapshot.nodes()
 
     def stats(self) -> dict[str, Any]:
-        """Counters since the start: datagrams and bytes received and sent, datagrams refused by reason, stalls."""
+        """Counters since the start: datagrams and bytes both ways, refusals by reason, stalls, refutations."""
         stats = self._link.stats
         return {
             "received": stats.received,

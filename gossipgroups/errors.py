@@ -23,9 +23,7 @@ class GroupNotCreated(GossipError):
     """The group named does not exist, as far as this coordinator has heard."""
 
     def __init__(self, group_id: str) -> None:
-        super().__init__(
-            f"group {group_id!r} does not exist: create it first, or join it with create=True"
-        )
+        super().__init__(f"group {group_id!r} does not exist: create it first, or join it with create=True")
         self.group_id = group_id
 
 
@@ -103,7 +101,7 @@ class CoordinatorClosed(GossipError):
     """The coordinator is not running: it was not started, it was stopped, or its process forked."""
 
 
-class BadPacket(Exception):  # noqa: N818  (the field's word for it; never leaves the node)
+class BadPacket(Exception):
     """A datagram that cannot be processed. `reason` names the counter that it is counted under."""
 
     def __init__(self, reason: str) -> None:

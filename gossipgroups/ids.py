@@ -60,9 +60,7 @@ def unpack_address(packed: bytes) -> Address:
     """The address of its 6 or 18 packed bytes. Raises `InvalidValue` on any other length."""
     if len(packed) not in (6, 18):
         raise InvalidValue(f"an address has 6 or 18 bytes, not {len(packed)}")
-    return Address(
-        ipaddress.ip_address(packed[:-2]).compressed, int.from_bytes(packed[-2:], "big")
-    )
+    return Address(ipaddress.ip_address(packed[:-2]).compressed, int.from_bytes(packed[-2:], "big"))
 
 
 def encode_name(name: str) -> bytes:

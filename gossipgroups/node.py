@@ -64,11 +64,12 @@ FAREWELLS = 16
 SETTLING_EACH = 4
 """Entries in one section: with the longest names and a large cluster they still fit a datagram."""
 CALM = 2.0
-"""A difference is repaired when nothing has changed here for a gossip interval, or for this many probe periods."""
+"""A difference is repaired when nothing has changed here for a gossip interval, or for this many probe
+periods."""
 
 
 class Node:
-    """One node of a cluster. `random` is its only source of chance, `now` in every call its only clock (seconds)."""
+    """One node of a cluster. `random` is its only chance, `now` in every call its only clock (seconds)."""
 
     def __init__(
         self,
@@ -104,9 +105,7 @@ class Node:
         self._reconciler = Reconciler(
             state.replica, self._outbox, config, lambda each: state.tombstones.age(each, self._now)
         )
-        self._contacts = Contacts(
-            state.replica, state.live, self._detector.numbers, config, random, address
-        )
+        self._contacts = Contacts(state.replica, state.live, self._detector.numbers, config, random, address)
         self._reports = Reports(state.replica, state.views, config)
         self._operations = Operations(
             Rules(self.node_id, state.replica, state.views),
@@ -456,13 +455,13 @@ class Node:
         calm = now - self._last_change >= self.config.gossip_interval
         due = now - self._last_repair >= CALM * self.config.probe_period
         begun = any(isinstance(section, Buckets) for section in message.sections)
-        if (calm or due) and not begun and self.state.own.status is not Status.LEFT:
-            if self._reconciler.start(address, now):
-                self._last_repair = now
+        leaving = self.state.own.status is Status.LEFT
+        if (calm or due) and not begun and not leaving and self._reconciler.start(address, now):
+            self._last_repair = now
 
 
 def _registers(message: Message) -> list[tuple[Register, float, bool]]:
-    """All registers of a message with age and whether they repair. Raises `BadPacket` before any is believed."""
+    """The registers of a message, with age and whether they repair. Raises `BadPacket` before any is believed."""
     registers: list[tuple[Register, float, bool]] = []
     for section in message.sections:
         if isinstance(section, Rumours):

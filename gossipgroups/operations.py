@@ -1,7 +1,7 @@
 """The operations of one coordinator: carried out in call order, done once their changes were reported.
 
-Law: an operation is accepted or refused exactly once, and after all that were called before it; it is done when
-every scope that it changed was reported, converged or past the deadline, and says which.
+Law: an operation is accepted or refused exactly once, and after all that were called before it; it is done
+when every scope that it changed was reported, converged or past the deadline, and says which.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Operations:
     """The queue of operations, and those that wait for their changes to be reported."""
 
     def __init__(
-        self, rules: Rules, apply: Callable[[Register], None], challenge: Callable[[NodeId], None]
+        self, rules: Rules, apply: Callable[[Register], object], challenge: Callable[[NodeId], None]
     ) -> None:
         self._rules = rules
         self._apply = apply

@@ -1,7 +1,7 @@
 """Repair: two replicas that differ find out where, and exchange only that.
 
-Law: a repair is a comparison of two sets of 64-bit hashes, interval by interval; each message can be lost, and
-the next difference heard starts anew. Nobody repairs with everybody at once: starting costs a budget.
+Law: a repair is a comparison of two sets of 64-bit hashes, interval by interval; each message can be lost,
+and the next difference heard starts anew. Nobody repairs with everybody at once: starting costs a budget.
 
     A --Buckets-->  B    my 64 digests (empty ones left out)
     A <--Hashes---  B    what I hold where we differ; where A holds nothing, the registers at once (Repair)

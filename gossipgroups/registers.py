@@ -35,7 +35,8 @@ from gossipgroups.ids import (
 from gossipgroups.status import Status
 
 MAX_COUNTER = 2**48 - 1
-"""Largest incarnation, epoch or clock: 280 million million changes, and one below it leaves no room to wrap."""
+"""Largest incarnation, epoch or clock: 280 million million changes, and one below it leaves no room to
+wrap."""
 MAX_CAPABILITIES = 512
 """Bytes of encoded capabilities: with two names of 255 bytes a presence still fits one datagram."""
 PROTOCOLS = 0x11
@@ -175,7 +176,8 @@ def encode_capabilities(capabilities: object) -> bytes:
         packed: bytes = msgpack.packb(capabilities)
     except (TypeError, ValueError, OverflowError) as error:
         raise InvalidValue(
-            f"capabilities {capabilities!r} cannot be encoded ({error}): use numbers, strings, bytes, lists, dicts"
+            f"capabilities {capabilities!r} cannot be encoded ({error}): use numbers, strings, bytes, "
+            "lists and dicts"
         ) from None
     if len(packed) > MAX_CAPABILITIES:
         raise LimitExceeded("capabilities", len(packed), MAX_CAPABILITIES)

@@ -1,8 +1,8 @@
 """From settled views to events: the difference between what was last reported and what is reported now.
 
 Law: for each group the events told so far sum up to the last view reported; each report is later than the one
-before; a change that is not settled by its deadline is told with `converged=False`. A group's creation is told
-before its members, its deletion after they are gone.
+before; a change that is not settled by its deadline is told with `converged=False`. A group's creation is
+told before its members, its deletion after they are gone.
 """
 
 from __future__ import annotations
@@ -102,9 +102,7 @@ class Reports:
         self._epochs.pop(group, None)
         self._since.pop(group, None)
 
-    def _tell_members(
-        self, group: str, view: Mapping[str, PresenceRegister], converged: bool
-    ) -> None:
+    def _tell_members(self, group: str, view: Mapping[str, PresenceRegister], converged: bool) -> None:
         before = self.reported(group)
         for member in sorted(before.keys() | view.keys()):
             old, new = before.get(member), view.get(member)
@@ -135,5 +133,3 @@ class Reports:
             return "left"
         node = self._replica.nodes.get(presence.node_id)
         return "left" if node is not None and node.status is Status.LEFT else "failed"
-
-

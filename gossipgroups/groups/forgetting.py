@@ -1,8 +1,8 @@
 """Tombstones: what is kept only so that older news cannot bring it back, and for how long.
 
-Law: a dead or departed node, the leave of a member, and a deleted group are dropped `forget_after` seconds after
-they became so, with the presences that hang on them. A tombstone travels with its age, so that all nodes drop
-it within moments of each other; one that is too old is not taken in again.
+Law: a dead or departed node, the leave of a member, and a deleted group are dropped `forget_after` seconds
+after they became so, with the presences that hang on them. A tombstone travels with its age, so that all
+nodes drop it within moments of each other; one that is too old is not taken in again.
 """
 
 from __future__ import annotations

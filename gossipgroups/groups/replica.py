@@ -49,7 +49,7 @@ class Replica:
     def merge(self, register: Register) -> Change | None:
         """Keep the register if it outranks what is held under its key; `None` when it does not."""
         old = self.find(register)
-        if old is not None and (old is register or old.rank >= register.rank):  # type: ignore[operator]
+        if old is not None and (old is register or old.rank >= register.rank):
             return None
         self._replace(old, register)
         return Change(old, register)

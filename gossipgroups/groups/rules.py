@@ -8,7 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gossipgroups.errors import GroupAlreadyExists, GroupNotCreated, GroupNotEmpty, MemberAlreadyJoined, MemberNotJoined
+from gossipgroups.errors import (
+    GroupAlreadyExists,
+    GroupNotCreated,
+    GroupNotEmpty,
+    MemberAlreadyJoined,
+    MemberNotJoined,
+)
 from gossipgroups.groups.epochs import epoch_of, exists, flipped
 from gossipgroups.groups.replica import Replica
 from gossipgroups.groups.view import Views
@@ -71,7 +77,7 @@ class Rules:
         self._views = views
 
     def holder(self, command: Command) -> NodeId | None:
-        """The other node that holds the member id which a join wants: it must be dead before it is accepted."""
+        """The other node that holds the member id of a join: it must be dead for the join to be accepted."""
         if not isinstance(command, Join):
             return None
         presence = self._views[command.group].get(command.member)
@@ -100,7 +106,9 @@ class Rules:
                     raise MemberNotJoined(group, member)
                 return [self._presence(group, member, capabilities)]
 
-    def _join(self, group: str, member: str, capabilities: bytes, create: bool, took_over: bool) -> list[Register]:
+    def _join(
+        self, group: str, member: str, capabilities: bytes, create: bool, took_over: bool
+    ) -> list[Register]:
         if not self._exists(group):
             if not create:
                 raise GroupNotCreated(group)

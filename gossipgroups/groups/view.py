@@ -1,7 +1,7 @@
 """The view of a group: who is in it, as far as this node holds.
 
-Law: view(g) = { member : its presence has capabilities, carries the group's current odd epoch, and its node is
-live }. It is a pure function of the three maps (`view_of`); `Views` computes the same step by step, and no
+Law: view(g) = { member : its presence has capabilities, carries the group's current odd epoch, and its node
+is live }. It is a pure function of the three maps (`view_of`); `Views` computes the same step by step, and no
 rule here depends on the order in which the replica learnt things. The failure detector never edits a
 presence: a member vanishes while its node is dead and comes back unchanged when the node refutes.
 """

@@ -46,7 +46,9 @@ NACK_AFTER = 0.8
 class Learn(Protocol):
     """Merges a register into the node's state."""
 
-    def __call__(self, register: NodeRegister, now: float, *, tell: bool = True) -> bool: ...
+    def __call__(self, register: NodeRegister, now: float, *, tell: bool = True) -> bool:
+        """Merge; whether it was news. `tell` spreads it as a rumour."""
+        ...
 
 
 class Detector:

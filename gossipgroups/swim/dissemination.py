@@ -1,7 +1,7 @@
 """Rumours: what was learnt lately, told again until enough of the others must have it (SWIM, section 4.1).
 
-Law: the least told rumour goes first; a rumour is told at most `limit` times by this node; a newer register of
-the same key takes the older one's place. The queue never holds more rumours than there are keys.
+Law: the least told rumour goes first; a rumour is told at most `limit` times by this node; a newer register
+of the same key takes the older one's place. The queue never holds more rumours than there are keys.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ class RumourQueue:
             self.drop(key)
 
     def take(self, room: int, limit: int) -> list[bytes]:
-        """Packed sections of the least told rumours, of at most `room` bytes; each counts as told once more."""
+        """Packed sections of the least told rumours, at most `room` bytes; each counts as told once more."""
         chosen: list[tuple[int, Hashable, Rumour]] = []
         kinds: set[bool] = set()
         for told in sorted(self._tiers):

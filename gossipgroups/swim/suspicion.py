@@ -19,7 +19,16 @@ REFUSALS_NEEDED = 2
 class Suspicion:
     """One suspect at one incarnation, with its accusers."""
 
-    __slots__ = ("_config", "_longest", "_needed", "_refusals_needed", "_shortest", "_started", "accusers", "incarnation")
+    __slots__ = (
+        "_config",
+        "_longest",
+        "_needed",
+        "_refusals_needed",
+        "_shortest",
+        "_started",
+        "accusers",
+        "incarnation",
+    )
 
     def __init__(self, incarnation: int, live: int, config: Config, now: float) -> None:
         self.incarnation = incarnation

@@ -1,8 +1,8 @@
 """The driver: one node on one socket, in whatever trio run it is started.
 
-Law: no protocol decision lives here. A turn reads *every* datagram that waits, then lets time pass, then sends,
-then publishes the snapshot, then tells outcomes and events; then the driver sleeps until a datagram, a call or
-the node's deadline.
+Law: no protocol decision lives here. A turn reads *every* datagram that waits, then lets time pass, then
+sends, then publishes the snapshot, then tells outcomes and events; then the driver sleeps until a datagram, a
+call or the node's deadline.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ BATCHES = 16
 DIRECTORY_SECONDS = 30.0
 """How often the per-user directory is read again once others were found."""
 LOOK_SECONDS = 1.0
-"""How long to wait for others that may be there, but need not: local coordinators, other seeds than ourselves."""
+"""How long to wait for others that may be there, but need not: local coordinators, other seeds than
+ourselves."""
 
 
 class Driver:
@@ -137,7 +138,9 @@ class Driver:
             # A defect of ours must cost one datagram, not the loop.
             self._node.stats.refused["internal error"] += 1
             if self._node.stats.refused["internal error"].bit_count() == 1:
-                logger.exception("a datagram of %d bytes from %s was dropped", len(datagram_untrusted), source)
+                logger.exception(
+                    "a datagram of %d bytes from %s was dropped", len(datagram_untrusted), source
+                )
 
     def _publish(self) -> None:
         node, link = self._node, self._link
@@ -220,7 +223,10 @@ class Driver:
         seeds = getattr(self, "_seeds", None)
         if isinstance(seeds, LocalDirectory):
             await seeds.withdraw()
-        fail_all(list(self._tickets.values()), CoordinatorClosed("the coordinator stopped before this had converged"))
+        fail_all(
+            list(self._tickets.values()),
+            CoordinatorClosed("the coordinator stopped before this had converged"),
+        )
         self._link.closed(error, self._told)
 
 

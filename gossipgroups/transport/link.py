@@ -1,8 +1,8 @@
 """The link between a coordinator's door, in the application's thread, and its driver, in the gossip loop's.
 
-Law: only frozen values and futures cross. Calls go down in order through the gossip loop's entry queue; events
-come up through `deliver`, in order; a snapshot is read without crossing. Once a link is closed, or in a forked
-child, every call fails with `CoordinatorClosed` and nothing waits for ever.
+Law: only frozen values and futures cross. Calls go down in order through the gossip loop's entry queue;
+events come up through `deliver`, in order; a snapshot is read without crossing. Once a link is closed, or in
+a forked child, every call fails with `CoordinatorClosed` and nothing waits for ever.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import os
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -103,9 +104,7 @@ class Link:
             except GossipError as error:
                 settle(future, error=error)
 
-        self._post(
-            lambda: self.on_query and self.on_query(answer), lambda error: settle(future, error=error)
-        )
+        self._post(lambda: self.on_query and self.on_query(answer), lambda error: settle(future, error=error))
         return future
 
     def stop(self) -> Future[bool]:
@@ -118,8 +117,8 @@ class Link:
         """Raise `CoordinatorClosed` in a forked child: the gossip loop is not there."""
         if os.getpid() != self._pid:
             raise CoordinatorClosed(
-                f"this coordinator was started in process {self._pid} and does not run in its fork {os.getpid()}: "
-                "start a new one after the fork"
+                f"this coordinator was started in process {self._pid} and does not run in its fork "
+                f"{os.getpid()}: start a new one after the fork"
             )
 
     def check_running(self) -> None:
@@ -160,7 +159,9 @@ class Link:
             early, self._early = self._early, []
         for call in early:
             call.fail(error or CoordinatorClosed("the coordinator has stopped: start a new one"))
-        settle(self.ready, error=error or CoordinatorClosed("the coordinator was stopped before it had joined"))
+        settle(
+            self.ready, error=error or CoordinatorClosed("the coordinator was stopped before it had joined")
+        )
         settle(self.stopped, told)
 
     def _take(self, call: Call) -> None:
@@ -193,10 +194,8 @@ async def outcome(future: Future[T]) -> T:
         if here:
             arrived.set()
             return
-        try:
+        with suppress(trio.RunFinishedError):
             token.run_sync_soon(arrived.set)
-        except trio.RunFinishedError:
-            pass
 
     future.add_done_callback(wake)
     await arrived.wait()

@@ -1,8 +1,8 @@
 """The gossip thread: one background thread per process in which the coordinators of the process run.
 
-Law: the gossip loop does not share the fate of the application's. The thread is a daemon, so that a coordinator
-that was never stopped keeps no interpreter alive; it ends with its last coordinator; a forked child starts its
-own.
+Law: the gossip loop does not share the fate of the application's. The thread is a daemon, so that a
+coordinator that was never stopped keeps no interpreter alive; it ends with its last coordinator; a forked
+child starts its own.
 """
 
 from __future__ import annotations

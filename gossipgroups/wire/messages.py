@@ -145,7 +145,7 @@ class Want(NamedTuple):
 
 
 class Repair(NamedTuple):
-    """Registers that the receiver lacked. `ages` has the seconds since each was settled as a tombstone, or is empty."""
+    """Registers that the receiver lacked, and for how many seconds each is a tombstone (or no ages)."""
 
     registers: list[bytes]
     ages: list[int]
