@@ -9,10 +9,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from gossipgroups.config import Config
-from gossipgroups.errors import InvalidValue
+from gossipgroups.errors import CoordinatorClosed, InvalidValue
 from gossipgroups.events import MemberJoinedGroup, MemberLeftGroup
 from gossipgroups.groups.rules import Create, Delete, Join, Leave, Update
-from gossipgroups.ids import check_name
+from gossipgroups.ids import NodeId, check_name
 from gossipgroups.registers import encode_capabilities
 from gossipgroups.snapshot import NodeInfo
 from gossipgroups.transport.link import Link, Settings, Ticket
@@ -65,12 +65,20 @@ class Door:
         """The member id of this coordinator."""
         return self._link.settings.name
 
+    @property
+    def node(self) -> NodeInfo:
+        """This coordinator's own node: its id, and the address that others are told. Raises `CoordinatorClosed`."""
+        own = self._link.snapshot.registers.get(self._link.node_id or NodeId(b""))
+        if own is None:
+            raise CoordinatorClosed("the coordinator has no node yet: start it first")
+        return NodeInfo(own.node_id, own.name, own.address, own.status, own.incarnation)
+
     def nodes(self) -> tuple[NodeInfo, ...]:
         """Every node held, live or not, as frozen snapshots: id, name, address, status, incarnation."""
         return self._link.snapshot.nodes()
 
     def stats(self) -> dict[str, Any]:
-        """Counters since the start: datagrams and bytes both ways, refusals by reason, stalls, refutations."""
+        """Counters since the start: datagrams and bytes, refusals by reason, stalls, refutations."""
         stats = self._link.stats
         return {
             "received": stats.received,

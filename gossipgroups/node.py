@@ -226,8 +226,7 @@ class Node:
         self._reconciler.flush()
         self._settle(now)
         self._gossip(now)
-        limit = retransmit_limit(self.config.retransmit_multiplier, len(self.state.live))
-        sent = self._outbox.drain(lambda room: self._rumours.take(room, limit))
+        sent = self._outbox.drain(self._rumours_for)
         self.stats.sent += len(sent)
         self.stats.sent_bytes += sum(len(datagram) for datagram, _ in sent)
         return sent
@@ -386,7 +385,7 @@ class Node:
 
     def _gossip(self, now: float) -> None:
         """News goes on at once, within its budget; what is not new is told again each interval."""
-        if not self._rumours or len(self.state.live) < 2:
+        if not self._has_news():
             return
         news = self._rumours.fresh and self._news_budget.spend(self.config.fanout, now)
         if news or self._gossip_at <= now:
@@ -395,12 +394,23 @@ class Node:
                 self._outbox.open(address)
             self._news_from.clear()
 
+    def _rumours_for(self, room: int) -> list[bytes]:
+        if not self._rumours:
+            return []
+        limit = retransmit_limit(self.config.retransmit_multiplier, len(self.state.live))
+        return self._rumours.take(room, limit)
+
     def _gossip_deadline(self) -> float | None:
-        if not self._rumours or len(self.state.live) < 2:
+        if not self._has_news():
             return None
         if self._rumours.fresh:
             return min(self._gossip_at, self._news_budget.ready_at(self.config.fanout, self._now))
         return self._gossip_at
+
+    def _has_news(self) -> bool:
+        """Whether there is something to tell, and somebody to tell it to."""
+        others = len(self.state.live) - self.state.own.status.live
+        return bool(self._rumours) and others > 0
 
     def _some_addresses(self, count: int, but: Iterable[NodeId] = ()) -> list[Address]:
         """Up to so many addresses of live nodes, drawn at random."""
@@ -461,7 +471,7 @@ class Node:
 
 
 def _registers(message: Message) -> list[tuple[Register, float, bool]]:
-    """The registers of a message, with age and whether they repair. Raises `BadPacket` before any is believed."""
+    """The registers of a message, each with age and whether it repairs. May raise `BadPacket`."""
     registers: list[tuple[Register, float, bool]] = []
     for section in message.sections:
         if isinstance(section, Rumours):

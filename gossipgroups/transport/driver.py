@@ -61,8 +61,7 @@ class Driver:
                 nursery.start_soon(self._join)
                 nursery.start_soon(self._refresh_seeds)
                 self._link.opened(trio.lowlevel.current_trio_token())
-                while not await self._turn_and_sleep():
-                    pass
+                await self._loop()
                 nursery.cancel_scope.cancel()
         except* (InvalidValue, OSError) as group:
             error = _first(group)
@@ -92,6 +91,7 @@ class Driver:
             now=now,
         )
         self._link.stats = self._node.stats
+        self._link.node_id = self._node.node_id
         if directory is not None:
             # Announced before the first look: of two that start at once, one sees the other.
             await directory.announce(address, self._node.node_id)
@@ -101,16 +101,26 @@ class Driver:
         self._link.on_query = self._on_query
         self._link.on_stop = self._on_stop
 
-    async def _turn_and_sleep(self) -> bool:
-        self._turn()
+    async def _loop(self) -> None:
+        while True:
+            # One scope for many turns: moving its deadline costs less than a new one each time.
+            with trio.CancelScope() as self._sleep:
+                while True:
+                    self._turn()
+                    if self._finished():
+                        return
+                    self._reset_deadline()
+                    await self._datagrams.readable()
+
+    def _finished(self) -> bool:
         if self._stopping and self._node.departed:
             self._told = True
-            return True
-        if trio.current_time() >= self._give_up_at:
-            return True
-        with trio.CancelScope(deadline=self._deadline()) as self._sleep:
-            await self._datagrams.readable()
-        return False
+        return self._told or trio.current_time() >= self._give_up_at
+
+    def _reset_deadline(self) -> None:
+        deadline = self._deadline()
+        if deadline != self._sleep.deadline:
+            self._sleep.deadline = deadline
 
     def _deadline(self) -> float:
         return min(self._node.next_deadline(), self._give_up_at)
@@ -172,7 +182,7 @@ class Driver:
 
     def _act(self) -> None:
         self._turn()
-        self._sleep.deadline = self._deadline()
+        self._reset_deadline()
         if self._stopping:
             self._sleep.cancel()
 

@@ -21,6 +21,7 @@ from gossipgroups.config import Config
 from gossipgroups.errors import CoordinatorClosed, GossipError
 from gossipgroups.events import Event
 from gossipgroups.groups.rules import Command
+from gossipgroups.ids import NodeId
 from gossipgroups.snapshot import Snapshot
 from gossipgroups.stats import Stats
 
@@ -68,6 +69,8 @@ class Link:
         self.deliver = deliver
         self.snapshot = Snapshot()
         self.stats = Stats()
+        self.node_id: NodeId | None = None
+        """The id of this coordinator's node, from when its socket is open."""
         self.ready: Future[None] = Future()
         """Done when the coordinator has joined; fails with why it could not."""
         self.stopped: Future[bool] = Future()
