@@ -59,6 +59,9 @@ class Contacts:
 
     def due(self, now: float) -> list[tuple[Address, int]]:
         """The addresses to contact now, each with its ping number."""
+        deadline = self.deadline
+        if deadline is None or deadline > now:
+            return []
         addresses, self._catch_up = self._catch_up, []
         if self._seeds_at is not None and self._seeds_at <= now:
             addresses += self._due_seeds()
@@ -128,16 +131,23 @@ class Contacts:
         self._pending[number] = address
         return number
 
-    def _due_seeds(self) -> list[Address]:
+    def _taken(self) -> set[Address]:
+        """Addresses of live nodes: nobody else can be found there."""
         nodes = self._replica.nodes
-        live = {nodes[node_id].address for node_id in self._live.ids}
-        return [seed for seed in self.seeds if seed != self._own and seed not in live]
+        return {self._own, *(nodes[node_id].address for node_id in self._live.ids)}
+
+    def _due_seeds(self) -> list[Address]:
+        taken = self._taken()
+        return [seed for seed in self.seeds if seed not in taken]
 
     def _due_dead(self) -> list[Address]:
+        taken = self._taken()
         dead = [
             register
             for register in self._replica.nodes.values()
-            if register.status is Status.DEAD and register.node_id not in self._gone
+            if register.status is Status.DEAD
+            and register.node_id not in self._gone
+            and register.address not in taken
         ]
         if not dead:
             self._reach_at = None

@@ -161,6 +161,8 @@ class Convergence:
 
     def asks(self, now: float) -> Iterable[tuple[NodeId, list[Entry]]]:
         """Entries of scopes that wait too long, by the nodes to ask about them."""
+        if not self.open:
+            return ()
         together = self._together(now)
         targets: dict[NodeId, list[Entry]] = {}
         for scope in sorted(self.open, key=str):

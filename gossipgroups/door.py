@@ -67,7 +67,7 @@ class Door:
 
     @property
     def node(self) -> NodeInfo:
-        """This coordinator's own node: its id, and the address that others are told. Raises `CoordinatorClosed`."""
+        """This coordinator's own node, with the address told to others. Raises `CoordinatorClosed`."""
         own = self._link.snapshot.registers.get(self._link.node_id or NodeId(b""))
         if own is None:
             raise CoordinatorClosed("the coordinator has no node yet: start it first")

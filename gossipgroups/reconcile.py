@@ -70,6 +70,8 @@ class Reconciler:
 
     def flush(self) -> None:
         """Answer the turn's requests."""
+        if not self._requests:
+            return
         requests, self._requests = self._requests, {}
         for address, request in requests.items():
             self._answer(address, request)
@@ -90,7 +92,8 @@ class Reconciler:
     def on_want(self, address: Address, section_untrusted: Want) -> None:
         """Send the registers asked for."""
         by_hash = self._replica.by_hash
-        self._push(address, [by_hash[key] for key in _unpack(section_untrusted.hashes) if key in by_hash])
+        wanted = dict.fromkeys(_unpack(section_untrusted.hashes))
+        self._push(address, [by_hash[key] for key in wanted if key in by_hash])
 
     def _answer(self, address: Address, request: Buckets) -> None:
         theirs = read_summary(*request)

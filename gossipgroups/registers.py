@@ -174,6 +174,7 @@ def encode_capabilities(capabilities: object) -> bytes:
     """
     try:
         packed: bytes = msgpack.packb(capabilities)
+        msgpack.unpackb(packed, strict_map_key=False)  # a tuple as a key is packed, but not read back
     except (TypeError, ValueError, OverflowError) as error:
         raise InvalidValue(
             f"capabilities {capabilities!r} cannot be encoded ({error}): use numbers, strings, bytes, "

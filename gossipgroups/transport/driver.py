@@ -113,8 +113,9 @@ class Driver:
                     await self._datagrams.readable()
 
     def _finished(self) -> bool:
-        if self._stopping and self._node.departed:
-            self._told = True
+        if not self._stopping:
+            return False
+        self._told = self._node.departed
         return self._told or trio.current_time() >= self._give_up_at
 
     def _reset_deadline(self) -> None:

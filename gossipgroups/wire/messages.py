@@ -179,7 +179,7 @@ def _integer(limit: int) -> Check:
     return check
 
 
-def _octets(*lengths: int, limit: int = 0, unit: int = 1) -> Check:
+def _octets(*lengths: int, limit: int = -1, unit: int = 1) -> Check:
     def check(value: Any) -> bytes:
         if type(value) is not bytes:
             raise BadPacket("bytes")
