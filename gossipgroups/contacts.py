@@ -74,8 +74,10 @@ class Contacts:
             addresses += self._due_dead()
         return [(address, self._remember(address)) for address in dict.fromkeys(addresses)]
 
-    def status_changed(self, status: Status, now: float) -> None:
+    def status_changed(self, node_id: NodeId, status: Status, now: float) -> None:
         """A node's status was learnt: the dead are called, for as long as there are any."""
+        if status.live:
+            self._gone.discard(node_id)
         if status is Status.DEAD and self._reach_at is None:
             self._reach_at = now + self._config.reach_interval * self._random.random()
 

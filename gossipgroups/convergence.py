@@ -24,6 +24,7 @@ from dataclasses import dataclass
 
 from gossipgroups.config import Config
 from gossipgroups.ids import NodeId, Random
+from gossipgroups.registers import MAX_COUNTER
 from gossipgroups.swim.live import LiveSet
 from gossipgroups.wire.messages import ROOT, WHOLE, Entry, Scope
 
@@ -76,20 +77,23 @@ class Convergence:
             self.open.discard(group)
             self._dirty.discard(group)
 
-    def update(self, scope: Scope, digest: int, now: float) -> None:
-        """My view of a scope is now the one of this digest."""
+    def update(self, scope: Scope, digest: int, now: float) -> bool:
+        """My view of a scope is now the one of this digest; whether that is another than before."""
         settlement = self._scopes.setdefault(scope, Settlement())
-        if settlement.digest != digest:
-            whole = self._scopes[WHOLE]
-            whole.digest ^= settlement.digest ^ digest
-            settlement.digest = digest
-            self._restart(scope, now)
-            self._restart(WHOLE, now, press=WHOLE in self.open)
+        if settlement.digest == digest:
+            return False
+        whole = self._scopes[WHOLE]
+        whole.digest ^= settlement.digest ^ digest
+        settlement.digest = digest
+        self._restart(scope, now)
+        self._restart(WHOLE, now, press=WHOLE in self.open)
+        return True
 
-    def live_changed(self, now: float) -> None:
-        """My live set changed: the root and all that is open start anew; what is settled stays so."""
-        for scope in {ROOT, *self.open}:
+    def live_changed(self, unreported: Iterable[Scope], now: float) -> None:
+        """My live set changed: what is open or not yet reported starts anew; what is settled stays so."""
+        for scope in {ROOT, *self.open, *unreported}:
             self._restart(scope, now)
+        self._restart(WHOLE, now, press=WHOLE in self.open)
 
     def hear(self, live: int, entry: Entry, now: float) -> bool | None:
         """Take in an entry. `None`: it is about another view. `True`: I hold more than it says."""
@@ -200,7 +204,7 @@ class Convergence:
 
     def _restart(self, scope: Scope, now: float, press: bool = True) -> None:
         settlement = self._scopes[scope]
-        settlement.stamp += 1
+        settlement.stamp = min(settlement.stamp + 1, MAX_COUNTER)
         settlement.live = self._live.digest
         settlement.bits = self._own()
         settlement.level = 0

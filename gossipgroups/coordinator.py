@@ -43,6 +43,7 @@ class Backlog:
         self._waiting: deque[Event] = deque()
         self._arrived = trio.Event()
         self._lost = 0
+        self._closed = False
 
     def put(self, event: Event) -> bool:
         """Add an event; false when the reader is too far behind and it was dropped."""
@@ -54,11 +55,19 @@ class Backlog:
         self._arrived.set()
         return kept
 
-    async def get(self) -> Event:
-        """The next event; `EventsLost` at the place where some were dropped."""
-        while not self._waiting and not self._lost:
+    def close(self) -> None:
+        """Drop what waits, and let the reader end."""
+        self._waiting.clear()
+        self._closed = True
+        self._arrived.set()
+
+    async def get(self) -> Event | None:
+        """The next event; `EventsLost` at the place where some were dropped; `None` once closed."""
+        while not self._waiting and not self._lost and not self._closed:
             self._arrived = trio.Event()
             await self._arrived.wait()
+        if self._closed:
+            return None
         if self._waiting:
             return self._waiting.popleft()
         lost, self._lost = self._lost, 0
@@ -77,12 +86,19 @@ class EventStream:
         if self._group is None or (isinstance(event, GroupEvent) and event.group_id == self._group):
             self._backlog.put(event)
 
+    def close(self) -> None:
+        """End the iteration."""
+        self._backlog.close()
+
     def __aiter__(self) -> EventStream:
         return self
 
     async def __anext__(self) -> Event:
         await trio.lowlevel.checkpoint()
-        return await self._backlog.get()
+        event = await self._backlog.get()
+        if event is None:
+            raise StopAsyncIteration
+        return event
 
 
 class Coordinator(Door):
@@ -92,7 +108,7 @@ class Coordinator(Door):
         super().__init__(link)
         self._nursery = nursery
         self._streams: set[EventStream] = set()
-        self._callbacks: dict[Watch, tuple[Backlog, trio.CancelScope]] = {}
+        self._callbacks: dict[Watch, Backlog] = {}
 
     async def create_group(self, group_id: Name, *, wait: bool = True) -> bool:
         """Create a group. Raises `GroupAlreadyExists`.
@@ -169,6 +185,8 @@ class Coordinator(Door):
         `buffer` events may wait for the reader; what comes when it is full is counted in an `EventsLost`.
         """
         self._link.check_running()
+        if isinstance(buffer, bool) or not isinstance(buffer, int) or buffer < 1:
+            raise InvalidValue(f"buffer is {buffer!r}: it must be a whole number of events, at least 1")
         name = None if group is None else check_name("group id", group)
         stream = EventStream(name, buffer)
         self._streams.add(stream)
@@ -176,6 +194,7 @@ class Coordinator(Door):
             yield stream
         finally:
             self._streams.discard(stream)
+            stream.close()
 
     def publish(self, events: list[Event], sequence: int) -> None:
         """Hand events to streams and callbacks; called in this coordinator's own trio run."""
@@ -183,36 +202,31 @@ class Coordinator(Door):
             for stream in self._streams:
                 stream.offer(event)
             for watch in self._watches.matching(event, number):
-                backlog, _ = self._callbacks[watch]
-                if not backlog.put(event):
+                if not self._callbacks[watch].put(event):
                     logger.error(
                         "callback %r is too far behind: %r was not told to it", watch.callback, event
                     )
 
     def _begin(self, watch: Watch) -> None:
-        backlog, scope = Backlog(EVENTS_WAITING), trio.CancelScope()
-        self._callbacks[watch] = backlog, scope
-        self._nursery.start_soon(_call, watch, backlog, scope)
+        self._callbacks[watch] = Backlog(EVENTS_WAITING)
+        self._nursery.start_soon(_call, watch, self._callbacks[watch])
 
     def _cease(self, kind: Kind, group_id: Name, callback: Callback) -> None:
         watch = self._unwatch(kind, group_id, callback)
-        _, scope = self._callbacks.pop(watch)
-        scope.cancel()
+        self._callbacks.pop(watch).close()
 
 
-async def _call(watch: Watch, backlog: Backlog, scope: trio.CancelScope) -> None:
+async def _call(watch: Watch, backlog: Backlog) -> None:
     """Call a watch's callback with its events. What it raises is logged, and affects nothing else."""
-    with scope:
-        while True:
-            event = await backlog.get()
-            if isinstance(event, EventsLost):
-                continue
-            try:
-                result = watch.callback(event)
-                if inspect.isawaitable(result):
-                    await result
-            except Exception:
-                logger.exception("callback %r failed on %r", watch.callback, event)
+    while (event := await backlog.get()) is not None:
+        if isinstance(event, EventsLost):
+            continue
+        try:
+            result = watch.callback(event)
+            if inspect.isawaitable(result):
+                await result
+        except Exception:
+            logger.exception("callback %r failed on %r", watch.callback, event)
 
 
 class _Crossing:

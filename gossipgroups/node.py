@@ -37,7 +37,7 @@ from gossipgroups.swim import awareness
 from gossipgroups.swim.detector import Detector
 from gossipgroups.swim.dissemination import RumourQueue, retransmit_limit
 from gossipgroups.swim.probe import Purpose
-from gossipgroups.wire.codec import Message, pack_section, unpack_message
+from gossipgroups.wire.codec import Message, pack_section, split_entries, unpack_message
 from gossipgroups.wire.messages import (
     ANYBODY,
     ROOT,
@@ -61,8 +61,6 @@ from gossipgroups.wire.seal import ClusterSeal
 
 FAREWELLS = 16
 """Leavers that are told when their leave has settled."""
-SETTLING_EACH = 4
-"""Entries in one section: with the longest names and a large cluster they still fit a datagram."""
 CALM = 2.0
 """A difference is repaired when nothing has changed here for a gossip interval, or for this many probe
 periods."""
@@ -102,9 +100,7 @@ class Node:
             self._learn,
         )
         self._convergence = Convergence(self.node_id, state.live, config, random)
-        self._reconciler = Reconciler(
-            state.replica, self._outbox, config, lambda each: state.tombstones.age(each, self._now)
-        )
+        self._reconciler = Reconciler(state.replica, self._outbox, config, self._age)
         self._contacts = Contacts(state.replica, state.live, self._detector.numbers, config, random, address)
         self._reports = Reports(state.replica, state.views, config)
         self._operations = Operations(
@@ -116,6 +112,7 @@ class Node:
         self._root_seen = (0, 0)
         self._news_budget = Budget(config.news_rate, max(config.news_rate / 4, config.fanout))
         self._news_from: set[NodeId] = set()
+        self._members_heard: set[Address] = set()
         self._gossip_at = now
         self._last_change = now
         self._last_repair = now
@@ -145,6 +142,7 @@ class Node:
             ask = pack_section(AskSettling(self.state.live.digest, [self._convergence.entry(ROOT)]))
             for address in self._some_addresses(self.config.fanout):
                 self._outbox.add(address, ask)
+                self._outbox.open(address)
 
     @property
     def departed(self) -> bool:
@@ -197,10 +195,8 @@ class Node:
             handler = _HANDLERS.get(type(section))
             if handler is not None:
                 handler(self, message, address, section, now)
-        sender = self.state.replica.nodes.get(message.sender)
-        if sender is not None and sender.status is Status.DEAD:
-            # It may not know that it is held dead, and only it can clear itself.
-            self._outbox.add(address, pack_section(Rumours([sender.packed])))
+        if message.sender in self.state.live:
+            self._members_heard.add(address)
 
     def refused(self, address: Address, now: float) -> None:
         """The kernel reports that nobody listens at an address that was sent to."""
@@ -225,6 +221,10 @@ class Node:
         self._detector.flush()
         self._reconciler.flush()
         self._settle(now)
+        for address in self._members_heard:
+            if address in self._outbox:
+                self._outbox.open(address)
+        self._members_heard.clear()
         self._gossip(now)
         sent = self._outbox.drain(self._rumours_for)
         self.stats.sent += len(sent)
@@ -276,7 +276,10 @@ class Node:
         if isinstance(register, NodeRegister) and register.node_id == self.node_id:
             if register.rank > self.state.own.rank:
                 self._refute(register.incarnation, now)
-        elif self._learn(register, now, age=age, tell=not repaired or self.joined, repaired=repaired):
+            return
+        # What a joiner is given, the others have.
+        tell = not repaired or self.joined
+        if self._learn(register, now, age=age, tell=tell, repaired=repaired):
             self._news_from.add(sender)
 
     def _learn(
@@ -294,7 +297,7 @@ class Node:
         if isinstance(register, NodeRegister):
             if register.node_id != self.node_id:
                 self._detector.status_changed(register, now)
-                self._contacts.status_changed(register.status, now)
+                self._contacts.status_changed(register.node_id, register.status, now)
         elif isinstance(register, GroupRegister):
             self._convergence.add(register.group)
         if tell:
@@ -331,22 +334,26 @@ class Node:
             self._rumours.settled(scope)
         for scope in self._reports.overdue(now):
             self._report(scope, converged=False)
+        for scope in self._operations.awaited - self._reports.pending:
+            # Changed and changed back within the turn: there is nothing to report.
+            self._operations.reported(scope, converged=True)
         self._contacts.turn_ended()
 
     def _compare_views(self, now: float) -> None:
         """Start to settle what has changed since the last comparison."""
         state, convergence = self.state, self._convergence
         epochs, version = self._root_seen
+        if state.epochs_digest != epochs and convergence.update(ROOT, state.epochs_digest, now):
+            self._reports.changed(ROOT, now)
         if state.live.version != version:
-            convergence.live_changed(now)
             self._reports.changed(ROOT, now)
-        if state.epochs_digest != epochs:
-            convergence.update(ROOT, state.epochs_digest, now)
-            self._reports.changed(ROOT, now)
+            for scope in self._reports.pending:
+                self._reports.changed(scope, now)
+            convergence.live_changed(self._reports.pending, now)
         self._root_seen = (state.epochs_digest, state.live.version)
         for group in state.views.touched:
-            convergence.update(group, state.views.digests.get(group, 0), now)
-            self._reports.changed(group, now)
+            if convergence.update(group, state.views.digests.get(group, 0), now):
+                self._reports.changed(group, now)
         state.changed_groups |= state.views.touched
         state.views.touched.clear()
 
@@ -367,10 +374,12 @@ class Node:
                 self._outbox.add(address, pack_section(Rumours([self.state.own.packed])))
 
     def _settle(self, now: float) -> None:
-        for target, entries in self._convergence.pushes(now):
-            self._send_entries(Settling, self.state.replica.nodes[target].address, entries)
-        for target, entries in self._convergence.asks(now):
-            self._send_entries(AskSettling, self.state.replica.nodes[target].address, entries)
+        due = ((Settling, self._convergence.pushes(now)), (AskSettling, self._convergence.asks(now)))
+        for shape, targets in due:
+            for target, entries in targets:
+                address = self.state.replica.nodes[target].address
+                self._send_entries(shape, address, entries)
+                self._outbox.open(address)
         if self._farewells and self._convergence.is_settled(ROOT):
             for address in self._farewells:
                 self._send_entries(Settling, address, [self._convergence.entry(ROOT)])
@@ -379,9 +388,8 @@ class Node:
     def _send_entries(
         self, shape: type[Settling | AskSettling], address: Address, entries: list[Entry]
     ) -> None:
-        for at in range(0, len(entries), SETTLING_EACH):
-            section = shape(self.state.live.digest, entries[at : at + SETTLING_EACH])
-            self._outbox.add(address, pack_section(section))
+        for some in split_entries(entries):
+            self._outbox.add(address, pack_section(shape(self.state.live.digest, some)))
 
     def _gossip(self, now: float) -> None:
         """News goes on at once, within its budget; what is not new is told again each interval."""
@@ -398,7 +406,10 @@ class Node:
         if not self._rumours:
             return []
         limit = retransmit_limit(self.config.retransmit_multiplier, len(self.state.live))
-        return self._rumours.take(room, limit)
+        return self._rumours.take(room, limit, self._age)
+
+    def _age(self, register: Register) -> int:
+        return self.state.tombstones.age(register, self._now)
 
     def _gossip_deadline(self) -> float | None:
         if not self._has_news():
@@ -427,14 +438,22 @@ class Node:
 
     def _on_ping(self, message: Message, address: Address, section: Ping, now: float) -> None:
         self._detector.on_ping(address, section, now)
+        self._tell_if_dead(message.sender, address)
         if section.digest != self.state.replica.digest:
             self._differs(message, address, now)
 
     def _on_ack(self, message: Message, address: Address, section: Ack, now: float) -> None:
         self._detector.on_ack(message.sender, section)
         self._contacts.on_ack(section)
+        self._tell_if_dead(message.sender, address)
         if section.digest != self.state.replica.digest:
             self._differs(message, address, now)
+
+    def _tell_if_dead(self, sender: NodeId, address: Address) -> None:
+        """A node that is held dead may not know, and only it can clear itself."""
+        register = self.state.replica.nodes.get(sender)
+        if register is not None and register.status is Status.DEAD:
+            self._outbox.add(address, pack_section(Rumours([register.packed])))
 
     def _on_accusations(self, message: Message, address: Address, section: Accusations, now: float) -> None:
         for accusation in section.accusations:
@@ -472,7 +491,7 @@ class Node:
 
 def _registers(message: Message) -> list[tuple[Register, float, bool]]:
     """The registers of a message, each with age and whether it repairs. May raise `BadPacket`."""
-    registers: list[tuple[Register, float, bool]] = []
+    registers: list[tuple[Register | None, float, bool]] = []
     for section in message.sections:
         if isinstance(section, Rumours):
             registers += [(decode_register(packed), 0.0, False) for packed in section.registers]
@@ -484,7 +503,8 @@ def _registers(message: Message) -> list[tuple[Register, float, bool]]:
                 (decode_register(packed), age, True)
                 for packed, age in zip(section.registers, ages, strict=True)
             ]
-    return registers
+    # Registers of a kind that only a later version knows are left alone.
+    return [(register, age, repaired) for register, age, repaired in registers if register is not None]
 
 
 Handler = Callable[[Node, Message, Address, Any, float], None]

@@ -65,6 +65,11 @@ class Operations:
         """Whether the queue is empty."""
         return not self._queue
 
+    @property
+    def awaited(self) -> set[Scope]:
+        """Scopes whose report some operation waits for."""
+        return set().union(*self._waiting.values())
+
     def submit(self, command: Command) -> int:
         """Queue an operation; its outcomes carry the number returned."""
         self._last += 1

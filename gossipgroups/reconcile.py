@@ -37,7 +37,7 @@ REQUESTS_A_TURN = 1024
 class Reconciler:
     """Starts repairs, within a budget, and answers those of others at the end of the turn."""
 
-    __slots__ = ("_age", "_budget", "_config", "_outbox", "_replica", "_requests", "started")
+    __slots__ = ("_age", "_budget", "_config", "_outbox", "_replica", "_requests", "_sent", "started")
 
     def __init__(
         self, replica: Replica, outbox: Outbox, config: Config, age: Callable[[Register], int]
@@ -48,6 +48,7 @@ class Reconciler:
         self._age = age
         self._budget = Budget(config.repair_rate, 2 * config.repair_rate)
         self._requests: dict[Address, Buckets] = {}
+        self._sent: dict[Address, int] = {}
         self.started = 0
 
     def start(self, address: Address, now: float) -> bool:
@@ -70,6 +71,7 @@ class Reconciler:
 
     def flush(self) -> None:
         """Answer the turn's requests."""
+        self._sent.clear()
         if not self._requests:
             return
         requests, self._requests = self._requests, {}
@@ -81,7 +83,11 @@ class Reconciler:
         by_hash = self._replica.by_hash
         lacked: list[Register] = []
         wanted: list[int] = []
+        after = -1
         for first, last, packed in section_untrusted.intervals:
+            if first <= after:
+                return  # overlapping intervals would have the same registers sent again and again
+            after = last
             theirs = set(_unpack(packed))
             lacked += [each for key, each in by_hash.items() if first <= key <= last and key not in theirs]
             wanted += [key for key in sorted(theirs) if first <= key <= last and key not in by_hash]
@@ -132,21 +138,23 @@ class Reconciler:
             self._outbox.add(address, pack_section(Hashes(intervals)))
 
     def _push(self, address: Address, registers: list[Register]) -> None:
-        sent = 0
+        sent = self._sent.get(address, 0)
         batch: list[Register] = []
         room = REPAIR_ROOM
         for register in registers:
             size = len(register.packed) + 8
+            if sent >= self._config.repair_datagrams:
+                break
             if batch and (size > room or len(batch) >= MAX_ENTRIES):
                 self._send(address, batch)
                 sent += 1
                 batch, room = [], REPAIR_ROOM
-                if sent >= self._config.repair_datagrams:
-                    return
             batch.append(register)
             room -= size
-        if batch:
+        if batch and sent < self._config.repair_datagrams:
             self._send(address, batch)
+            sent += 1
+        self._sent[address] = sent
 
     def _send(self, address: Address, registers: list[Register]) -> None:
         ages = [self._age(register) for register in registers]

@@ -6,7 +6,9 @@ lost, repeated or reordered. A register is its own delta.
 
     node      id              -> (incarnation, status)   written by the node; status also by its accusers
     group     name            -> epoch                   causal length, odd = exists (Yu & Rostad, PaPoC 2020)
-    presence  group, member   -> (clock, node id)        capabilities, or none when the member has left
+    presence  group, member   -> (epoch, clock, node id) capabilities, or none when the member has left
+
+A presence of a later epoch wins whatever its clock: the earlier one is void since the group was deleted.
 
 The encoding ends each rank, so that even registers that break the rule "one writer per rank" merge alike
 everywhere.
@@ -160,11 +162,18 @@ class PresenceRegister(_Register):
         return (self.KIND, self.group, self.member)
 
     @property
-    def rank(self) -> tuple[int, bytes, bytes]:
-        return (self.clock, self.node_id, self.packed)
+    def rank(self) -> tuple[int, int, bytes, bytes]:
+        return (self.epoch, self.clock, self.node_id, self.packed)
 
 
 Register = NodeRegister | GroupRegister | PresenceRegister
+
+
+def successor(counter: int, what: str) -> int:
+    """The next value of a counter. Raises `LimitExceeded` rather than make one that others refuse."""
+    if counter >= MAX_COUNTER:
+        raise LimitExceeded(what, counter + 1, MAX_COUNTER, "changes")
+    return counter + 1
 
 
 def encode_capabilities(capabilities: object) -> bytes:
@@ -246,16 +255,21 @@ _SHAPES: dict[int, tuple[Any, tuple[Any, ...]]] = {
 
 
 @lru_cache(maxsize=REGISTER_CACHE)
-def decode_register(packed_untrusted: bytes) -> Register:
-    """The register of its bytes. Raises `BadPacket` unless they are exactly its one encoding."""
+def decode_register(packed_untrusted: bytes) -> Register | None:
+    """The register of its bytes; `None` for a kind that only a later version knows.
+
+    Raises `BadPacket` unless they are exactly its one encoding.
+    """
     try:
-        values = msgpack.unpackb(packed_untrusted, raw=False, max_ext_len=0, use_list=True)
+        values = msgpack.unpackb(packed_untrusted, raw=False, max_map_len=0, max_str_len=0, max_ext_len=0)
     except (ValueError, TypeError, msgpack.UnpackException):
         raise BadPacket("register encoding") from None
     if type(values) is not list or not values or type(values[0]) is not int:
         raise BadPacket("register shape")
-    shape, checks = _SHAPES.get(values[0], (None, ()))
-    if shape is None or len(values) != len(checks) + 1:
+    if values[0] not in _SHAPES:
+        return None
+    shape, checks = _SHAPES[values[0]]
+    if len(values) != len(checks) + 1:
         raise BadPacket("register shape")
     register: Register = shape(*(check(value) for check, value in zip(checks, values[1:], strict=True)))
     if register.packed != packed_untrusted:

@@ -46,6 +46,11 @@ class Reports:
         if isinstance(scope, str):
             self._settled_early.discard(scope)
 
+    @property
+    def pending(self) -> set[Scope]:
+        """Scopes whose changes were not told yet."""
+        return set(self._since)
+
     def overdue(self, now: float) -> list[Scope]:
         """Scopes whose deadline has passed, the root first."""
         late = [scope for scope, since in self._since.items() if since + self._deadline <= now]
@@ -127,9 +132,8 @@ class Reports:
         if group is None or group.epoch != presence.epoch:
             return "deleted"
         held = self._replica.presences.get(presence.group, {}).get(presence.member)
-        if held is not None and held.node_id == presence.node_id and held.capabilities is None:
+        if held is not None and held.capabilities is None:
             return "left"
-        if held is not None and held.node_id != presence.node_id and held.capabilities is None:
-            return "left"
+        # Taken over by another node: from one that answers only after a leave.
         node = self._replica.nodes.get(presence.node_id)
-        return "left" if node is not None and node.status is Status.LEFT else "failed"
+        return "left" if node is not None and node.status in (Status.ALIVE, Status.LEFT) else "failed"

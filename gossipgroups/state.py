@@ -7,6 +7,7 @@ root view are those of exactly the registers held.
 from __future__ import annotations
 
 from gossipgroups.events import Event, NodeFailed, NodeJoined, NodeLeft, NodeSuspected
+from gossipgroups.groups.epochs import exists
 from gossipgroups.groups.forgetting import Tombstones
 from gossipgroups.groups.replica import Change, Replica
 from gossipgroups.groups.view import Views
@@ -26,7 +27,7 @@ class State:
         self.live = LiveSet()
         self.tombstones = Tombstones(self.replica, forget_after)
         self.epochs_digest = 0
-        """Digest of all group epochs, the part of the root view besides the live set."""
+        """Digest of the groups that exist, the part of the root view besides the live set."""
         self.events: list[Event] = []
         self.changed_groups: set[str] = set()
         """Groups whose existence or view changed since the caller last cleared this."""
@@ -59,7 +60,8 @@ class State:
         register = change.new or change.old
         if isinstance(register, GroupRegister):
             for each in change:
-                self.epochs_digest ^= each.hash if each is not None else 0
+                if isinstance(each, GroupRegister) and exists(each.epoch):
+                    self.epochs_digest ^= each.hash
             self.changed_groups.add(register.group)
         elif isinstance(register, NodeRegister):
             old = change.old.status if isinstance(change.old, NodeRegister) else None

@@ -7,7 +7,7 @@ deletion voids every presence of its epoch, also concurrent ones.
 from __future__ import annotations
 
 from gossipgroups.groups.replica import Replica
-from gossipgroups.registers import GroupRegister
+from gossipgroups.registers import GroupRegister, successor
 
 
 def epoch_of(replica: Replica, group: str) -> int:
@@ -22,5 +22,8 @@ def exists(epoch: int) -> bool:
 
 
 def flipped(replica: Replica, group: str) -> GroupRegister:
-    """The group's next register: created when it does not exist, deleted when it does."""
-    return GroupRegister(group, epoch_of(replica, group) + 1)
+    """The group's next register: created when it does not exist, deleted when it does.
+
+    Raises `LimitExceeded` when its epochs are used up.
+    """
+    return GroupRegister(group, successor(epoch_of(replica, group), f"the epoch of group {group!r}"))

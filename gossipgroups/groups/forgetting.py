@@ -1,87 +1,85 @@
-"""Tombstones: what is kept only so that older news cannot bring it back, and for how long.
+"""Spent registers: kept only so that older news cannot bring back what is gone, and for how long.
 
-Law: a dead or departed node, the leave of a member, and a deleted group are dropped `forget_after` seconds
-after they became so, with the presences that hang on them. A tombstone travels with its age, so that all
-nodes drop it within moments of each other; one that is too old is not taken in again.
+Law: a register is dropped `forget_after` seconds after it was spent: a node dead or departed, a group
+deleted, a presence that was left, whose node is gone, or whose epoch is over. A spent register travels with
+its age: all nodes drop it within moments of each other, and one that is too old is not taken in again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 
-from gossipgroups.groups.epochs import exists
+from gossipgroups.groups.epochs import epoch_of, exists
 from gossipgroups.groups.replica import Replica
-from gossipgroups.registers import GroupRegister, NodeRegister, PresenceRegister, Register
-
-CHECKS_PER_LIFE = 200
-"""How often within `forget_after` the tombstones are looked through."""
+from gossipgroups.registers import GroupRegister, NodeRegister, Register
 
 
-def is_tombstone(register: Register) -> bool:
-    """Whether a register only says that something is gone."""
+def is_spent(replica: Replica, register: Register) -> bool:
+    """Whether a register says no more than that something is gone."""
     if isinstance(register, NodeRegister):
         return not register.status.live
     if isinstance(register, GroupRegister):
         return not exists(register.epoch)
-    return register.capabilities is None
+    node = replica.nodes.get(register.node_id)
+    gone = node is None or not node.status.live
+    current = exists(register.epoch) and register.epoch == epoch_of(replica, register.group)
+    return gone or register.capabilities is None or not current
 
 
 class Tombstones:
-    """When each tombstone of a replica became one."""
+    """Since when each spent register of a replica is so. Times are on the node's clock, in seconds."""
 
     def __init__(self, replica: Replica, forget_after: float) -> None:
         self._replica = replica
         self._forget_after = forget_after
         self._since: dict[int, float] = {}
-        self._check_at: float | None = None
+        self._deadline: float | None = None
 
     def __len__(self) -> int:
         return len(self._since)
 
     def changed(self, old: Register | None, new: Register, now: float, age: float) -> None:
-        """A register was merged that had this age when it arrived (seconds)."""
+        """A register was merged that was spent for `age` seconds already, if it is."""
         if old is not None:
             self._since.pop(old.hash, None)
-        if is_tombstone(new):
-            self._since[new.hash] = now - age
-            if self._check_at is None:
-                self._check_at = now + self._forget_after / CHECKS_PER_LIFE
+        for register in (new, *self._dependents(new)):
+            if not is_spent(self._replica, register):
+                self._since.pop(register.hash, None)
+            elif register.hash not in self._since:
+                self._since[register.hash] = now - age
+                expiry = now - age + self._forget_after
+                self._deadline = expiry if self._deadline is None else min(self._deadline, expiry)
 
     def refuses(self, register: Register, age: float) -> bool:
-        """Whether a register is a tombstone that everybody else has forgotten already."""
-        return age >= self._forget_after and is_tombstone(register) and self._replica.find(register) is None
+        """Whether a register is one that everybody else has forgotten already."""
+        old = age >= self._forget_after
+        return old and self._replica.find(register) is None and is_spent(self._replica, register)
 
     def age(self, register: Register, now: float) -> int:
-        """Seconds since a register became a tombstone; 0 for one that is none."""
-        return max(0, int(now - self._since.get(register.hash, now)))
+        """Whole seconds since a register was spent; 0 for one that is not."""
+        since = self._since.get(register.hash)
+        return 0 if since is None else max(0, round(now - since))
 
     def expired(self, now: float) -> list[Register]:
-        """Registers to drop now: tombstones that are old enough, and what hangs on them."""
-        if self._check_at is None or now < self._check_at:
+        """Registers to drop now."""
+        if self._deadline is None or now < self._deadline:
             return []
         old = [key for key, since in self._since.items() if since + self._forget_after <= now]
-        registers: dict[int, Register] = {}
         for key in old:
             del self._since[key]
-            register = self._replica.by_hash.get(key)
-            if register is not None:
-                registers |= {each.hash: each for each in self._with_dependents(register)}
-        for key in registers:
-            self._since.pop(key, None)
-        self._check_at = now + self._forget_after / CHECKS_PER_LIFE if self._since else None
-        return list(registers.values())
+        self._deadline = min(self._since.values()) + self._forget_after if self._since else None
+        return [self._replica.by_hash[key] for key in old if key in self._replica.by_hash]
 
     @property
     def deadline(self) -> float | None:
-        """When the tombstones are looked through next."""
-        return self._check_at
+        """When something may have to be dropped next."""
+        return self._deadline
 
-    def _with_dependents(self, register: Register) -> Iterator[Register]:
-        yield register
+    def _dependents(self, register: Register) -> Iterable[Register]:
+        """Presences that may be spent, or not any more, because of this register."""
         if isinstance(register, NodeRegister):
-            for group, member in self._replica.held_by.get(register.node_id, ()):
-                yield self._replica.presences[group][member]
-        elif isinstance(register, GroupRegister):
-            yield from self._replica.presences.get(register.group, {}).values()
-        else:
-            assert isinstance(register, PresenceRegister)  # noqa: S101
+            held = self._replica.held_by.get(register.node_id, ())
+            return [self._replica.presences[group][member] for group, member in held]
+        if isinstance(register, GroupRegister):
+            return self._replica.presences.get(register.group, {}).values()
+        return ()

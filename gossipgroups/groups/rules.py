@@ -19,7 +19,7 @@ from gossipgroups.groups.epochs import epoch_of, exists, flipped
 from gossipgroups.groups.replica import Replica
 from gossipgroups.groups.view import Views
 from gossipgroups.ids import NodeId
-from gossipgroups.registers import PresenceRegister, Register
+from gossipgroups.registers import PresenceRegister, Register, successor
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +136,8 @@ class Rules:
         self, group: str, member: str, capabilities: bytes | None, epoch: int | None = None
     ) -> PresenceRegister:
         held = self._replica.presences.get(group, {}).get(member)
-        clock = held.clock + 1 if held else 1
+        clock = successor(held.clock if held else 0, f"the clock of member {member!r} in group {group!r}")
         epoch = epoch_of(self._replica, group) if epoch is None else epoch
+        if held is not None and held.epoch > epoch:
+            epoch = held.epoch  # the group's own register is still on its way
         return PresenceRegister(group, member, clock, self._me, epoch, capabilities)

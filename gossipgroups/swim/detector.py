@@ -154,27 +154,30 @@ class Detector:
             if accusation.subject in self.suspicions and self._is_corroborator(accusation):
                 self.probe(accusation.subject, Purpose.CORROBORATE, now)
         suspicion = self.suspicions.get(accusation.subject)
-        if suspicion is not None and suspicion.confirm(accusation.accuser, accusation.evidence):
+        if suspicion is None or accusation.accuser not in self._live:
+            return
+        if suspicion.confirm(accusation.accuser, accusation.evidence):
             self._rumours.accuse(accusation)
 
     def on_refused(self, address: Address, now: float) -> None:
         """The kernel says that nobody listens at an address that we sent to."""
-        probed = {each.target for each in self._under_way() if each.address == address}
+        under_way = [each for each in self._under_way() if each.address == address]
+        probed = {each.target for each in under_way}
         for node_id in self._live.ids:
-            if node_id not in probed and self._replica.nodes[node_id].address == address:
+            known = node_id in probed or self._has_accused(node_id, REFUSED)
+            if not known and self._replica.nodes[node_id].address == address:
                 self.probe(node_id, Purpose.CORROBORATE, now)
-        for probe in list(self._probes.values()):
-            if probe.address == address and probe.evidence is SILENT:
+        for probe in under_way:
+            if isinstance(probe, Relay):
+                self._accuse(probe.target, REFUSED, now)
+                self._nack(probe)
+            elif probe.evidence is SILENT:
                 probe.evidence = REFUSED
                 self._accuse(probe.target, REFUSED, now)
                 if probe.stage is Stage.DIRECT:
                     self._ask_others(probe, now)
                 if probe.purpose is Purpose.CHALLENGE:
                     self._give_up(probe)
-        for relay in self._relays.values():
-            if relay.address == address:
-                self._accuse(relay.target, REFUSED, now)
-                self._nack(relay)
 
     def probe(self, target: NodeId, purpose: Purpose, now: float) -> None:
         """Start a probe."""
@@ -192,16 +195,17 @@ class Detector:
         self._ping(register, number, now)
 
     def status_changed(self, register: NodeRegister, now: float) -> None:
-        """A register of another node was merged: begin or end its suspicion."""
+        """A register of another node was merged: begin or end its suspicion, end the probes of one gone."""
+        if not register.status.live:
+            for probe in [each for each in self._probes.values() if each.target == register.node_id]:
+                self._give_up(probe)
         suspicion = self.suspicions.get(register.node_id)
         if register.status is not Status.SUSPECT:
             if suspicion is not None:
                 for accuser in self.suspicions.pop(register.node_id).accusers:
                     self._rumours.drop((register.node_id, accuser))
         elif suspicion is None or suspicion.incarnation != register.incarnation:
-            self.suspicions[register.node_id] = Suspicion(
-                register.incarnation, len(self._live), self._config, now
-            )
+            self.suspicions[register.node_id] = Suspicion(register.incarnation, self._config, now)
 
     def tick(self, now: float) -> None:
         """Do what is due."""
@@ -220,17 +224,27 @@ class Detector:
             elif relay.deadline <= now:
                 self._nack(relay)
         for node_id, suspicion in list(self.suspicions.items()):
-            if suspicion.deadline <= now:
+            if suspicion.deadline(len(self._live), self._healthy()) <= now:
                 self._learn(self._replica.nodes[node_id].become(Status.DEAD), now)
 
     def deadline(self, now: float) -> float | None:
         """When something is due next."""
         times = [each.deadline for each in self._under_way()]
-        times += [each.deadline for each in self.suspicions.values()]
+        if self.suspicions:
+            live, healthy = len(self._live), self._healthy()
+            times += [each.deadline(live, healthy) for each in self.suspicions.values()]
         due = self.order.next(self._live, now)
         if due is not None:
             times.append(due[1])
         return min(times, default=None)
+
+    def _healthy(self) -> int:
+        """How many others could confirm a suspicion: live, and not suspects themselves."""
+        return len(self._live) - len(self._live.suspects) - 1
+
+    def _has_accused(self, target: NodeId, evidence: int) -> bool:
+        suspicion = self.suspicions.get(target)
+        return suspicion is not None and suspicion.accusers.get(self._me) == evidence
 
     def _under_way(self) -> list[Probe | Relay]:
         return [*self._probes.values(), *self._relays.values()]
@@ -239,6 +253,8 @@ class Detector:
         target = register.node_id
         ping = Ping(number, target, self._replica.digest, self.order.clock(now))
         self._outbox.add(register.address, pack_section(ping))
+        if register.status.live:
+            self._outbox.open(register.address)
         if register.status is Status.SUSPECT:
             # Buddy (Lifeguard, section IV.C): the suspect hears of it first, with the probe itself.
             accusers = self.suspicions[target].accusers if target in self.suspicions else {}

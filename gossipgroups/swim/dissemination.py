@@ -6,21 +6,34 @@ of the same key takes the older one's place. The queue never holds more rumours 
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from math import ceil, log10
+from typing import Any
 
 import msgpack
 
 from gossipgroups.registers import NodeRegister, PresenceRegister, Register
 from gossipgroups.status import Status
-from gossipgroups.wire.messages import KINDS, MAX_ENTRIES, ROOT, Accusation, Accusations, Rumours, Scope
+from gossipgroups.wire.messages import (
+    KINDS,
+    MAX_ENTRIES,
+    ROOT,
+    Accusation,
+    Accusations,
+    Repair,
+    Rumours,
+    Scope,
+)
 
 _pack = msgpack.Packer(autoreset=True).pack
-_OVERHEAD = 6
-"""Bytes around the items of a section: its array, kind and list."""
+_OVERHEAD = 8
+"""Bytes around the items of a section: its array, kind and lists."""
+_AGE_BYTES = 5
 _SMALLEST = 20
 """No rumour fits less room than this."""
-_KINDS = {False: KINDS[Rumours], True: KINDS[Accusations]}
+
+Age = Callable[[Register], int]
+"""Seconds since a register was spent; 0 for one that is not."""
 
 
 def retransmit_limit(multiplier: int, live: int) -> int:
@@ -31,13 +44,12 @@ def retransmit_limit(multiplier: int, live: int) -> int:
 class Rumour:
     """One thing to tell."""
 
-    __slots__ = ("accused", "item", "scope", "size")
+    __slots__ = ("item", "scope", "size")
 
-    def __init__(self, item: object, accused: bool, scope: Scope | None = None) -> None:
+    def __init__(self, item: Register | Accusation, scope: Scope | None = None) -> None:
         self.item = item
-        self.accused = accused
         self.scope = scope
-        self.size = len(_pack(item))
+        self.size = len(_pack(item if isinstance(item, Accusation) else item.packed))
 
 
 def _scope(register: Register) -> Scope | None:
@@ -68,11 +80,11 @@ class RumourQueue:
 
     def add(self, register: Register, told: int = 0) -> None:
         """Tell a register, as if it had been told so often already."""
-        self._put(register.key, Rumour(register.packed, False, _scope(register)), told)
+        self._put(register.key, Rumour(register, _scope(register)), told)
 
     def accuse(self, accusation: Accusation) -> None:
         """Tell an accusation."""
-        self._put((accusation.subject, accusation.accuser), Rumour(accusation, True), 0)
+        self._put((accusation.subject, accusation.accuser), Rumour(accusation), 0)
 
     def drop(self, key: Hashable) -> None:
         """Stop telling what stands under a key."""
@@ -88,28 +100,26 @@ class RumourQueue:
         for key in [key for key, rumour in self._rumours() if rumour.scope == scope]:
             self.drop(key)
 
-    def take(self, room: int, limit: int) -> list[bytes]:
+    def take(self, room: int, limit: int, age: Age) -> list[bytes]:
         """Packed sections of the least told rumours, at most `room` bytes; each counts as told once more."""
+        telling = _Telling(age)
         chosen: list[tuple[int, Hashable, Rumour]] = []
-        kinds: set[bool] = set()
         for told in sorted(self._tiers):
-            if room < _SMALLEST:
-                break
             for key, rumour in self._tiers[told].items():
-                if room < _SMALLEST:
-                    break
-                cost = rumour.size + (0 if rumour.accused in kinds else _OVERHEAD)
+                cost = telling.cost(rumour)
                 if cost <= room and len(chosen) < MAX_ENTRIES:
                     room -= cost
-                    kinds.add(rumour.accused)
+                    telling.add(rumour)
                     chosen.append((told, key, rumour))
-        items: dict[bool, list[object]] = {}
+                if room < _SMALLEST:
+                    break
+            if room < _SMALLEST:
+                break
         for told, key, rumour in chosen:
-            items.setdefault(rumour.accused, []).append(rumour.item)
             self.drop(key)
             if told + 1 < limit:
                 self._put(key, rumour, told + 1)
-        return [_pack((_KINDS[accused], each)) for accused, each in items.items()]
+        return telling.sections()
 
     def _rumours(self) -> Iterator[tuple[Hashable, Rumour]]:
         for tier in self._tiers.values():
@@ -119,3 +129,44 @@ class RumourQueue:
         self.drop(key)
         self._told[key] = told
         self._tiers.setdefault(told, {})[key] = rumour
+
+
+class _Telling:
+    """The sections of one datagram: registers, spent ones with their ages, accusations."""
+
+    def __init__(self, age: Age) -> None:
+        self._age = age
+        self._registers: list[bytes] = []
+        self._spent: list[bytes] = []
+        self._ages: list[int] = []
+        self._accusations: list[Accusation] = []
+
+    def cost(self, rumour: Rumour) -> int:
+        """The bytes that a rumour adds."""
+        aged = not isinstance(rumour.item, Accusation) and self._age(rumour.item)
+        return rumour.size + (_AGE_BYTES if aged else 0) + (0 if self._has_section(rumour) else _OVERHEAD)
+
+    def add(self, rumour: Rumour) -> None:
+        """Put a rumour in."""
+        item = rumour.item
+        if isinstance(item, Accusation):
+            self._accusations.append(item)
+        elif age := self._age(item):
+            self._spent.append(item.packed)
+            self._ages.append(age)
+        else:
+            self._registers.append(item.packed)
+
+    def sections(self) -> list[bytes]:
+        """What was put in, packed."""
+        fields: tuple[tuple[Any, ...], ...] = (
+            (KINDS[Rumours], self._registers),
+            (KINDS[Repair], self._spent, self._ages),
+            (KINDS[Accusations], self._accusations),
+        )
+        return [_pack(each) for each in fields if each[1]]
+
+    def _has_section(self, rumour: Rumour) -> bool:
+        if isinstance(rumour.item, Accusation):
+            return bool(self._accusations)
+        return bool(self._spent if self._age(rumour.item) else self._registers)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 
 from gossipgroups.ids import NodeId
+from gossipgroups.registers import hash_bytes
 
 
 class LiveSet:
@@ -47,7 +48,7 @@ class LiveSet:
         self._changed(node_id)
 
     def _changed(self, node_id: NodeId) -> None:
-        self.digest ^= int.from_bytes(node_id, "big")
+        self.digest ^= hash_bytes(node_id)
         self.version += 1
 
     def suspect_mask(self) -> int:

@@ -1,7 +1,7 @@
 """A suspicion: the time that a suspect has to refute, shrinking as others confirm (Lifeguard, section IV.B).
 
-Law: the time-out never grows, never falls below its minimum, and only accusers that were not counted yet
-shorten it. Two accusers that saw the port refused by the kernel leave just enough time for refuting.
+Law: more accusers never lengthen the time-out, and only one that was not counted yet shortens it. Two
+accusers that saw the port refused by the kernel leave just enough time for refuting.
 """
 
 from __future__ import annotations
@@ -17,28 +17,14 @@ REFUSALS_NEEDED = 2
 
 
 class Suspicion:
-    """One suspect at one incarnation, with its accusers."""
+    """One suspect at one incarnation, with its accusers. Times are on the node's clock, in seconds."""
 
-    __slots__ = (
-        "_config",
-        "_longest",
-        "_needed",
-        "_refusals_needed",
-        "_shortest",
-        "_started",
-        "accusers",
-        "incarnation",
-    )
+    __slots__ = ("_config", "_started", "accusers", "incarnation")
 
-    def __init__(self, incarnation: int, live: int, config: Config, now: float) -> None:
+    def __init__(self, incarnation: int, config: Config, now: float) -> None:
         self.incarnation = incarnation
-        self._started = now
         self._config = config
-        others = max(0, live - 2)
-        self._shortest = config.suspicion_multiplier * max(1.0, log10(max(1, live))) * config.probe_period
-        self._longest = self._shortest * config.suspicion_max_factor
-        self._needed = min(config.confirmations, max(0, others - 1))
-        self._refusals_needed = max(1, min(REFUSALS_NEEDED, others + 1))
+        self._started = now
         self.accusers: dict[NodeId, int] = {}
 
     def confirm(self, accuser: NodeId, evidence: int) -> bool:
@@ -47,22 +33,29 @@ class Suspicion:
         if known is not None and known >= evidence:
             return False
         if evidence == REFUSED:
-            worth = self._refusals() < self._refusals_needed
+            worth = self._refusals() < REFUSALS_NEEDED
         else:
-            worth = len(self.accusers) <= self._needed
+            worth = len(self.accusers) <= self._config.confirmations
         self.accusers[accuser] = evidence
         return worth
 
-    @property
-    def deadline(self) -> float:
-        """When the suspect is dead, unless it has refuted (seconds on the clock given at the start)."""
-        if self._refusals() >= self._refusals_needed:
-            return self._started + self._config.refused_timeout
+    def deadline(self, live: int, healthy: int) -> float:
+        """When the suspect is dead, unless it has refuted.
+
+        `live` is the number of live nodes, `healthy` that of those which could still confirm: where there are
+        too few of them, nobody waits for their word.
+        """
+        config = self._config
+        shortest = config.suspicion_multiplier * max(1.0, log10(max(1, live))) * config.probe_period
+        needed = min(config.confirmations, max(0, healthy - 1))
         confirmed = max(0, len(self.accusers) - 1)
-        if confirmed >= self._needed:
-            return self._started + self._shortest
-        share = log(confirmed + 1) / log(self._needed + 1)
-        return self._started + max(self._shortest, self._longest - (self._longest - self._shortest) * share)
+        wait = shortest
+        if confirmed < needed:
+            share = log(confirmed + 1) / log(needed + 1)
+            wait = shortest * (config.suspicion_max_factor * (1 - share) + share)
+        if self._refusals() >= max(1, min(REFUSALS_NEEDED, healthy + 1)):
+            wait = min(wait, config.refused_timeout)
+        return self._started + wait
 
     def _refusals(self) -> int:
         return sum(1 for evidence in self.accusers.values() if evidence == REFUSED)

@@ -13,12 +13,13 @@ import msgpack
 
 from gossipgroups.config import DATAGRAM_BYTES
 from gossipgroups.errors import BadPacket
-from gossipgroups.ids import NODE_ID_BYTES, NodeId
+from gossipgroups.ids import NODE_ID_BYTES, NodeId, encode_name
 from gossipgroups.wire.messages import (
     CHECKS,
     KINDS,
     MAX_SECTIONS,
     AskSettling,
+    Entry,
     Section,
     Settling,
     entry_fields,
@@ -29,6 +30,10 @@ _pack = msgpack.Packer(autoreset=True).pack
 SENDER_BYTES = 2 + NODE_ID_BYTES
 MAX_PAYLOAD = DATAGRAM_BYTES
 ARRAY_BYTES = 3
+ENTRY_BYTES = 24
+"""A settling entry without its name and its bits: headers, stamp and digest at their longest."""
+ENTRIES_ROOM = 1_350
+"""Entries of one section: what fits one datagram besides the section's own fields."""
 
 
 class Message(NamedTuple):
@@ -38,12 +43,34 @@ class Message(NamedTuple):
     sections: list[Section]
 
 
+def _refuse(code: int, data: bytes) -> None:
+    raise ValueError("extension type")
+
+
 def pack_section(section: Section) -> bytes:
     """The bytes of one section, made once however many nodes it goes to."""
     if isinstance(section, Settling | AskSettling):
         fields = [entry_fields(entry) for entry in section.entries]
         return _pack((KINDS[type(section)], section.live, fields))  # type: ignore[no-any-return]
     return _pack((KINDS[type(section)], *section))  # type: ignore[no-any-return]
+
+
+def split_entries(entries: Sequence[Entry]) -> list[list[Entry]]:
+    """Settling entries in lists that each fit one datagram, whatever the names and the cluster's size."""
+    lists: list[list[Entry]] = []
+    room = 0
+    for entry in entries:
+        size = (
+            len(entry.bits)
+            + ENTRY_BYTES
+            + (len(encode_name(entry.scope)) if isinstance(entry.scope, str) else 0)
+        )
+        if size > room:
+            lists.append([])
+            room = ENTRIES_ROOM
+        lists[-1].append(entry)
+        room -= size
+    return lists
 
 
 def pack_message(sender: NodeId, sections: Sequence[bytes]) -> bytes:
@@ -65,6 +92,7 @@ def unpack_message(payload_untrusted: bytes) -> Message:
             max_ext_len=0,
             max_array_len=128,
             max_bin_len=MAX_PAYLOAD,
+            ext_hook=_refuse,
         )
         if _pack(values) != payload_untrusted:
             raise BadPacket("not canonical")

@@ -1,6 +1,7 @@
 """What this turn has to send: sections by destination, packed into as few datagrams as hold them.
 
-Law: no datagram is over the limit, whatever was asked for; room that is left over is offered to rumours.
+Law: no datagram is over the limit, whatever was asked for; room that is left over in one for a live node is
+offered to rumours.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ Filler = Callable[[int], list[bytes]]
 
 
 class _Parcel:
+    """One datagram in the making."""
+
     __slots__ = ("room", "sections")
 
     def __init__(self) -> None:
@@ -31,26 +34,31 @@ class _Parcel:
 class Outbox:
     """Collects a turn's sections and turns them into sealed datagrams."""
 
-    __slots__ = ("_parcels", "_sender", "seal")
+    __slots__ = ("_members", "_parcels", "_sender", "seal")
 
     def __init__(self, sender: NodeId, seal: ClusterSeal) -> None:
         self._sender = sender
         self.seal = seal
         self._parcels: dict[Address, list[_Parcel]] = {}
+        self._members: set[Address] = set()
 
-    def __bool__(self) -> bool:
-        return bool(self._parcels)
+    def __contains__(self, address: Address) -> bool:
+        return address in self._parcels
 
     def add(self, address: Address, section: bytes) -> None:
         """Send a packed section to an address this turn."""
         parcels = self._parcels.setdefault(address, [])
-        if not parcels or parcels[-1].room < len(section) or len(parcels[-1].sections) >= MAX_SECTIONS - 2:
+        if not parcels or parcels[-1].room < len(section) or len(parcels[-1].sections) >= MAX_SECTIONS - 3:
             parcels.append(_Parcel())
         parcels[-1].sections.append(section)
         parcels[-1].room -= len(section)
 
     def open(self, address: Address) -> None:
-        """Send at least one datagram to an address this turn, be it for rumours alone."""
+        """Send at least one datagram to a live node this turn, be it for rumours alone.
+
+        Only such datagrams are filled with rumours: strangers would use up their tellings.
+        """
+        self._members.add(address)
         if address not in self._parcels:
             self._parcels[address] = [_Parcel()]
 
@@ -59,9 +67,11 @@ class Outbox:
         datagrams = []
         for address, parcels in self._parcels.items():
             for parcel in parcels:
-                parcel.sections += fill(parcel.room)
+                if address in self._members:
+                    parcel.sections += fill(parcel.room)
                 if parcel.sections:
                     payload = pack_message(self._sender, parcel.sections)
                     datagrams.append((self.seal.seal(payload), address))
         self._parcels.clear()
+        self._members.clear()
         return datagrams

@@ -1,0 +1,1 @@
+"""Measurements and simulations. Not part of the installed package."""

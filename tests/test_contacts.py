@@ -1,0 +1,233 @@
+"""Contacts: seeds until they answer and now and then after, and each dead node about once per interval."""
+
+from __future__ import annotations
+
+import random
+from itertools import pairwise
+
+import pytest
+
+from gossipgroups.config import Config
+from gossipgroups.contacts import CATCH_UP, PENDING, Contacts
+from gossipgroups.ids import Address
+from gossipgroups.state import State
+from gossipgroups.status import Status
+from gossipgroups.swim.probe import Numbers
+from gossipgroups.wire.messages import Ack
+from tests.nodes import a_node, an_address, an_id
+
+CONFIG = Config.lan()
+ME = 0
+SEED, OTHER_SEED = an_address(100), an_address(101)
+
+
+class Rig:
+    """The contacts of node 0 among n."""
+
+    def __init__(self, nodes: int = 1) -> None:
+        self.state = State(an_id(ME), 1000.0)
+        for number in range(nodes):
+            self.state.merge(a_node(number), 0.0)
+        self.contacts = Contacts(
+            self.state.replica, self.state.live, Numbers(0), CONFIG, random.Random(5), an_address(ME)
+        )
+
+    def due(self, now: float) -> list[Address]:
+        return [address for address, _ in self.contacts.due(now)]
+
+    def kill(self, number: int, now: float = 0.0) -> None:
+        self.state.merge(a_node(number, 0, Status.DEAD), now)
+        self.contacts.status_changed(an_id(number), Status.DEAD, now)
+
+    def answer(self, now: float, digest: int) -> None:
+        ((_, number),) = self.contacts.due(now)
+        self.contacts.on_ack(Ack(number, digest))
+
+    def times(self, until: float, now: float = 0.0) -> list[float]:
+        """When something is due, up to a time."""
+        times = []
+        while (due := self.contacts.deadline) is not None and due <= until:
+            now = max(now, due)
+            if self.due(now):
+                times.append(now)
+        return times
+
+
+def test_without_seeds_nobody_is_contacted() -> None:
+    rig = Rig(3)
+    assert rig.contacts.deadline is None
+    assert rig.due(100.0) == []
+    rig.contacts.seek((), 0.0)
+    assert rig.contacts.deadline is None
+    assert rig.contacts.hopeless
+
+
+def test_seeds_are_asked_at_once_and_often_and_then_ever_more_seldom() -> None:
+    rig = Rig()
+    rig.contacts.seek((SEED,), 0.0)
+    times = rig.times(100.0)
+    gaps = [second - first for first, second in pairwise(times)]
+    assert times[0] == 0.0
+    expected = CONFIG.join_retry
+    for gap in gaps:
+        assert 0.75 * expected <= gap <= 1.25 * expected
+        expected = min(2 * expected, CONFIG.seed_interval)
+    assert len(set(gaps)) == len(gaps)
+
+
+def test_only_seeds_that_are_neither_us_nor_live_nodes_are_asked() -> None:
+    rig = Rig(2)
+    rig.contacts.seek((an_address(ME), an_address(1), SEED), 0.0)
+    assert rig.due(0.0) == [SEED]
+    rig.kill(1)
+    assert set(rig.due(100.0)) == {an_address(1), SEED}
+
+
+def test_an_answer_is_noted_and_new_seeds_are_then_asked_in_their_turn() -> None:
+    rig = Rig()
+    rig.contacts.seek((SEED,), 0.0)
+    rig.answer(0.0, rig.state.replica.digest)
+    assert rig.contacts.answered
+    assert not rig.contacts.joined
+    rig.contacts.turn_ended()
+    assert rig.contacts.joined
+    due = rig.contacts.deadline
+    rig.contacts.seek((SEED, OTHER_SEED), 0.1)
+    assert rig.contacts.seeds == (SEED, OTHER_SEED)
+    assert rig.contacts.deadline == due
+
+
+def test_new_seeds_are_asked_at_once_while_none_has_answered() -> None:
+    rig = Rig()
+    rig.contacts.seek((SEED,), 0.0)
+    rig.due(0.0)
+    rig.contacts.seek((SEED,), 0.1)
+    assert rig.due(0.1) == []
+    rig.contacts.seek((SEED, OTHER_SEED), 0.1)
+    assert rig.due(0.1) == [SEED, OTHER_SEED]
+
+
+def test_an_answer_of_a_stranger_does_not_count() -> None:
+    rig = Rig()
+    rig.contacts.seek((SEED,), 0.0)
+    ((_, number),) = rig.contacts.due(0.0)
+    rig.contacts.on_ack(Ack(number + 1, 0))
+    assert not rig.contacts.answered
+
+
+def test_a_joiner_asks_again_at_once_until_it_has_what_the_other_has_and_not_for_ever() -> None:
+    rig = Rig()
+    rig.contacts.seek((SEED,), 0.0)
+    for _ in range(CATCH_UP):
+        rig.answer(0.0, 12345)
+        rig.contacts.turn_ended()
+        assert not rig.contacts.joined
+        assert rig.contacts.deadline == 0.0
+    rig.answer(0.0, 12345)
+    rig.contacts.turn_ended()
+    assert rig.contacts.joined
+    assert rig.due(0.0) == []
+    rig.contacts.turn_ended()
+
+
+def test_once_answered_the_seeds_are_asked_at_their_interval() -> None:
+    rig = Rig()
+    rig.contacts.seek((SEED,), 0.0)
+    rig.answer(0.0, rig.state.replica.digest)
+    rig.contacts.turn_ended()
+    times = rig.times(100.0)
+    gaps = [second - first for first, second in pairwise(times)]
+    assert all(0.75 * CONFIG.seed_interval <= gap <= 1.25 * CONFIG.seed_interval for gap in gaps)
+    assert len(gaps) > 10
+
+
+def test_it_is_hopeless_when_every_seed_is_us_or_a_closed_port() -> None:
+    rig = Rig()
+    rig.contacts.seek((an_address(ME), SEED), 0.0)
+    assert not rig.contacts.hopeless
+    rig.contacts.on_refused(OTHER_SEED)
+    assert not rig.contacts.hopeless
+    rig.contacts.on_refused(SEED)
+    assert rig.contacts.hopeless
+    assert rig.due(0.0) == [SEED]
+    rig.contacts.seek((SEED, OTHER_SEED), 0.0)
+    assert not rig.contacts.hopeless
+
+
+def test_a_closed_port_that_answers_later_is_not_hopeless() -> None:
+    rig = Rig()
+    rig.contacts.seek((SEED,), 0.0)
+    rig.contacts.on_refused(SEED)
+    rig.answer(0.0, 0)
+    assert not rig.contacts.hopeless
+
+
+@pytest.mark.parametrize(("live", "dead"), [(1, 1), (1, 4), (5, 1), (20, 10)])
+def test_each_dead_node_is_called_about_once_per_interval_by_somebody(live: int, dead: int) -> None:
+    rig = Rig(live + dead)
+    for number in range(live, live + dead):
+        rig.kill(number)
+    called = len(rig.times(2000.0))
+    # This node's share; each call is to one of the dead. With more dead than live it calls one each time.
+    expected = 2000 / CONFIG.reach_interval * min(1.0, dead / live)
+    assert 0.85 * expected < called < 1.15 * expected
+
+
+def test_calls_go_to_all_the_dead() -> None:
+    rig = Rig(4)
+    for number in (1, 2, 3):
+        rig.kill(number)
+    called = set()
+    for _ in range(100):
+        due = rig.contacts.deadline
+        assert due is not None
+        called |= set(rig.due(due))
+    assert called == {an_address(1), an_address(2), an_address(3)}
+
+
+def test_the_dead_whose_port_is_closed_are_called_no_more() -> None:
+    rig = Rig(2)
+    rig.kill(1)
+    rig.contacts.on_refused(an_address(1))
+    assert rig.times(100.0) == []
+    assert rig.contacts.deadline is None
+    rig.contacts.forget(an_id(1))
+    rig.contacts.status_changed(an_id(1), Status.DEAD, 200.0)
+    assert rig.times(220.0, 200.0) != []
+
+
+def test_live_nodes_that_refuse_are_not_taken_for_gone() -> None:
+    rig = Rig(2)
+    rig.contacts.on_refused(an_address(1))
+    rig.kill(1)
+    assert rig.times(20.0) != []
+
+
+def test_the_departed_are_not_called() -> None:
+    rig = Rig(2)
+    rig.state.merge(a_node(1, 0, Status.LEFT), 0.0)
+    rig.contacts.status_changed(an_id(1), Status.LEFT, 0.0)
+    assert rig.contacts.deadline is None
+
+
+def test_a_node_that_came_back_after_a_refusal_is_called_when_it_is_cut_off_later() -> None:
+    rig = Rig(2)
+    rig.kill(1)
+    rig.contacts.on_refused(an_address(1))
+    rig.state.merge(a_node(1, 1), 10.0)
+    rig.contacts.status_changed(an_id(1), Status.ALIVE, 10.0)
+    rig.state.merge(a_node(1, 1, Status.DEAD), 20.0)
+    rig.contacts.status_changed(an_id(1), Status.DEAD, 20.0)
+    assert rig.times(60.0, 20.0) != []
+
+
+def test_unanswered_contacts_are_bounded() -> None:
+    rig = Rig()
+    seeds = tuple(an_address(number) for number in range(1, PENDING + 50))
+    rig.contacts.seek(seeds, 0.0)
+    numbers = [number for _, number in rig.contacts.due(0.0)]
+    assert len(numbers) == len(seeds)
+    rig.contacts.on_ack(Ack(numbers[0], 0))
+    assert not rig.contacts.answered
+    rig.contacts.on_ack(Ack(numbers[-1], 0))
+    assert rig.contacts.answered

@@ -1,0 +1,464 @@
+"""Settling, rule by rule: stamps and bits, the barrier, asking, excuse of suspects, many scopes at once."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from math import ceil, log2
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gossipgroups.config import Config
+from gossipgroups.convergence import RETRY_GROWTH, Convergence
+from gossipgroups.ids import NodeId
+from gossipgroups.registers import hash_bytes
+from gossipgroups.swim.live import LiveSet
+from gossipgroups.wire.messages import ROOT, WHOLE, Entry, Scope
+from tests.nodes import a_live_set, an_id, number_of
+
+CONFIG = Config.lan()
+Letter = tuple[int, int, Entry]
+"""Target, digest of the sender's live set, entry."""
+
+
+class Ring:
+    """n nodes, each with its own live set, that hand each other entries."""
+
+    def __init__(self, size: int, config: Config = CONFIG) -> None:
+        self.live: list[LiveSet] = [a_live_set(*range(size)) for _ in range(size)]
+        self.nodes = [
+            Convergence(an_id(place), self.live[place], config, random.Random(place)) for place in range(size)
+        ]
+        self.now = 0.0
+        for node in self.nodes:
+            node.live_changed((), 0.0)
+
+    def update(self, scope: Scope, digest: int, *places: int) -> None:
+        for place in places or range(len(self.nodes)):
+            self.nodes[place].update(scope, digest, self.now)
+
+    def pushes(self, place: int) -> list[Letter]:
+        return self._letters(place, dict(self.nodes[place].pushes(self.now)))
+
+    def asks(self, place: int) -> list[Letter]:
+        return self._letters(place, dict(self.nodes[place].asks(self.now)))
+
+    def _letters(self, place: int, by_target: dict[NodeId, list[Entry]]) -> list[Letter]:
+        digest = self.live[place].digest
+        return [
+            (number_of(target), digest, entry) for target, entries in by_target.items() for entry in entries
+        ]
+
+    def deliver(self, letters: list[Letter]) -> list[bool | None]:
+        return [self.nodes[target].hear(live, entry, self.now) for target, live, entry in letters]
+
+    def hop(self) -> Counter[int]:
+        """All send what is due, then all of it arrives; how many entries each has sent."""
+        letters = [(place, letter) for place in range(len(self.nodes)) for letter in self.pushes(place)]
+        self.deliver([letter for _, letter in letters])
+        return Counter(place for place, _ in letters)
+
+    def settle(self) -> None:
+        """Bring everybody to the end, and take what has settled."""
+        for _ in range(20):
+            self.now += 1
+            self.hop()
+        for node in self.nodes:
+            node.settled()
+            assert not node.open
+
+
+# The rules, one by one.
+
+
+def test_my_view_changes_stamp_plus_one_and_only_my_bit() -> None:
+    ring = Ring(3)
+    node = ring.nodes[1]
+    before = node[ROOT].stamp
+    node.update(ROOT, 7, 0.0)
+    assert node.entry(ROOT) == Entry(ROOT, before + 1, 7, b"\x02")
+    assert not node.is_settled(ROOT)
+    node.update(ROOT, 7, 0.0)
+    assert node[ROOT].stamp == before + 1
+
+
+def test_my_live_set_changes_and_all_that_is_open_starts_anew_and_the_settled_stays() -> None:
+    ring = Ring(3)
+    ring.update("g", 5)
+    ring.settle()
+    ring.update("h", 6)
+    ring.hop()
+    node = ring.nodes[1]
+    stamps = {scope: node[scope].stamp for scope in (ROOT, "g", "h")}
+    assert node["h"].bits != 0b010
+    ring.live[1].add(an_id(9))
+    node.live_changed((), ring.now)
+    assert (node["h"].stamp, node["h"].bits) == (stamps["h"] + 1, 0b0010)
+    assert (node[ROOT].stamp, node[ROOT].bits) == (stamps[ROOT] + 1, 0b0010)
+    assert node["g"].stamp == stamps["g"]
+    assert node.open == {ROOT, "h"}
+
+
+def test_what_has_settled_but_was_not_reported_starts_anew_with_the_live_set() -> None:
+    ring = Ring(3)
+    ring.update("g", 5)
+    ring.settle()
+    node = ring.nodes[1]
+    stamp = node["g"].stamp
+    ring.live[1].add(an_id(9))
+    node.live_changed(["g"], ring.now)
+    assert (node["g"].stamp, node["g"].bits) == (stamp + 1, 0b0010)
+    assert not node.is_settled("g")
+
+
+def _entry(node: Convergence, scope: Scope, stamp: int, bits: int) -> Entry:
+    return Entry(scope, node[scope].stamp + stamp, node[scope].digest, bytes((bits,)))
+
+
+def test_a_higher_stamp_is_adopted_with_its_bits_and_mine() -> None:
+    ring = Ring(4)
+    ring.update("g", 5)
+    node = ring.nodes[0]
+    stamp = node["g"].stamp
+    node.hear(ring.live[0].digest, _entry(node, "g", 0, 0b0010), 0.0)
+    assert node.hear(ring.live[0].digest, _entry(node, "g", 3, 0b1000), 0.0) is True
+    assert (node["g"].stamp, node["g"].bits) == (stamp + 3, 0b1001)
+
+
+def test_an_equal_stamp_adds_its_bits() -> None:
+    ring = Ring(4)
+    ring.update("g", 5)
+    node = ring.nodes[0]
+    assert node.hear(ring.live[0].digest, _entry(node, "g", 0, 0b1010), 0.0) is True
+    assert node["g"].bits == 0b1011
+    assert node.hear(ring.live[0].digest, _entry(node, "g", 0, 0b1011), 0.0) is False
+
+
+def test_a_lower_stamp_is_ignored_and_the_sender_has_something_to_hear() -> None:
+    ring = Ring(4)
+    ring.update("g", 5)
+    node = ring.nodes[0]
+    assert node.hear(ring.live[0].digest, _entry(node, "g", -1, 0b1111), 0.0) is True
+    assert node["g"].bits == 0b0001
+    assert "g" not in node.settled()
+
+
+def test_another_view_another_live_set_or_an_unknown_scope_is_not_mine() -> None:
+    ring = Ring(4)
+    ring.update("g", 5)
+    node = ring.nodes[0]
+    before = node.entry("g")
+    assert node.hear(ring.live[0].digest, Entry("g", 99, 6, b"\x0f"), 0.0) is None
+    assert node.hear(ring.live[0].digest ^ 1, _entry(node, "g", 9, 0b1111), 0.0) is None
+    assert node.hear(ring.live[0].digest, Entry("unknown", 99, 5, b"\x0f"), 0.0) is None
+    assert node.entry("g") == before
+
+
+def test_bits_beyond_the_live_set_mean_nothing() -> None:
+    ring = Ring(2)
+    ring.update("g", 5)
+    node = ring.nodes[0]
+    node.hear(ring.live[0].digest, Entry("g", node["g"].stamp, 5, b"\xff" * 8), 0.0)
+    assert node["g"].bits == 0b11
+
+
+def test_settled_when_every_live_node_has_its_bit_and_told_once_the_root_first() -> None:
+    ring = Ring(2)
+    node = ring.nodes[0]
+    for scope in ("g", ROOT, "a"):
+        node.update(scope, 5, 0.0)
+    assert node.settled() == []
+    for scope in ("g", ROOT, "a"):
+        node.hear(ring.live[0].digest, _entry(node, scope, 0, 0b10), 0.0)
+    assert node.settled() == [ROOT, "a", "g"]
+    assert node.settled() == []
+    assert all(node.is_settled(scope) for scope in (ROOT, "a", "g"))
+
+
+def test_a_view_settled_under_an_older_live_set_starts_anew_when_heard_of_under_the_new_one() -> None:
+    ring = Ring(3)
+    ring.update("g", 5)
+    ring.settle()
+    node, live = ring.nodes[0], ring.live[0]
+    stamp = node["g"].stamp
+    live.add(an_id(3))
+    node.live_changed((), ring.now)
+    assert node.hear(live.digest, Entry("g", 1, 5, b"\x08"), ring.now) is True
+    assert (node["g"].stamp, node["g"].bits) == (stamp + 1, 0b0001)
+    # A lower stamp brings nothing new, so there is nothing to settle again.
+    assert node.is_settled("g")
+    node.hear(live.digest, Entry("g", stamp + 5, 5, b"\x08"), ring.now)
+    assert node["g"].bits == 0b1001
+    assert not node.is_settled("g")
+
+
+def test_suspects_are_excused_but_not_shut_out() -> None:
+    ring = Ring(3)
+    node = ring.nodes[0]
+    node.update("g", 5, 0.0)
+    node.hear(ring.live[0].digest, _entry(node, "g", 0, 0b010), 0.0)
+    assert "g" not in node.settled()
+    ring.live[0].suspects.add(an_id(2))
+    assert "g" in node.settled()
+
+
+def test_a_node_alone_settles_at_once_and_a_node_that_has_left_needs_only_the_others() -> None:
+    ring = Ring(1)
+    ring.update("g", 5)
+    assert ring.nodes[0].settled() == [ROOT, "g"]
+    pair = Ring(2)
+    pair.live[0].remove(an_id(0))
+    node = pair.nodes[0]
+    node.live_changed((), 0.0)
+    assert node[ROOT].bits == 0
+    assert node.settled() == []
+    assert pair.pushes(0) == []
+    node.hear(pair.live[0].digest, _entry(node, ROOT, 0, 0b1), 0.0)
+    assert node.settled() == [ROOT]
+
+
+# How the bits travel.
+
+
+@pytest.mark.parametrize("size", [*range(2, 18), 31, 32, 33, 64, 100])
+def test_the_barrier_settles_in_log2_hops_with_as_many_datagrams_each(size: int) -> None:
+    ring = Ring(size)
+    ring.settle()
+    ring.update(ROOT, 5)
+    sent: Counter[int] = Counter()
+    hops = ceil(log2(size))
+    for hop in range(hops):
+        assert all(node.settled() == [] for node in ring.nodes), hop
+        sent += ring.hop()
+    assert all(node.settled() == [ROOT] for node in ring.nodes)
+    assert sent == dict.fromkeys(range(size), hops)
+    assert ring.hop() == Counter()
+
+
+@pytest.mark.parametrize("size", [3, 8, 13])
+def test_a_silent_suspect_delays_the_others_but_does_not_stop_them(size: int) -> None:
+    ring = Ring(size)
+    ring.settle()
+    ring.update(ROOT, 5, *range(1, size))
+    for live in ring.live:
+        live.suspects.add(an_id(0))
+    settled: set[int] = set()
+    for _ in range(200):
+        ring.now += 0.05
+        for place in range(1, size):
+            for letter in ring.pushes(place) + ring.asks(place):
+                target = letter[0]
+                if target != 0 and ring.deliver([letter]) == [True]:
+                    ring.deliver([(place, ring.live[target].digest, ring.nodes[target].entry(ROOT))])
+        settled |= {place for place in range(1, size) if ring.nodes[place].settled() == [ROOT]}
+    assert settled == set(range(1, size))
+
+
+def test_bursts_are_paced_but_not_forgotten() -> None:
+    ring = Ring(4)
+    ring.settle()
+    ring.update("g", 1)
+    assert len(ring.pushes(0)) == 1
+    ring.update("h", 2)
+    assert ring.pushes(0) == []
+    assert ring.nodes[0].deadline == pytest.approx(ring.now + CONFIG.settle_pace)
+    ring.now += CONFIG.settle_pace
+    assert [letter[2].scope for letter in ring.pushes(0)] == ["h"]
+
+
+def test_who_waits_too_long_asks_one_at_random_and_one_whose_bit_is_missing() -> None:
+    ring = Ring(6)
+    ring.settle()
+    ring.update("g", 1)
+    node = ring.nodes[0]
+    node.hear(ring.live[0].digest, _entry(node, "g", 0, 0b011110), ring.now)
+    ring.pushes(0)
+    assert ring.asks(0) == []
+    assert node.deadline == pytest.approx(ring.now + CONFIG.settle_retry)
+    targets = set()
+    for _ in range(30):
+        ring.now = node["g"].retry_at
+        asked = {letter[0] for letter in ring.asks(0)}
+        assert 5 in asked
+        assert len(asked) <= 2
+        assert 0 not in asked
+        targets |= asked
+    assert targets == {1, 2, 3, 4, 5}
+
+
+def test_the_waits_double_up_to_a_limit_and_start_anew_with_progress() -> None:
+    ring = Ring(6)
+    ring.settle()
+    ring.update("g", 1)
+    node = ring.nodes[0]
+    waits = []
+    for _ in range(8):
+        ring.now = node["g"].retry_at
+        ring.asks(0)
+        waits.append((node["g"].retry_at - ring.now) / CONFIG.settle_retry)
+    limits = [2, 4, 8, RETRY_GROWTH, RETRY_GROWTH, RETRY_GROWTH, RETRY_GROWTH, RETRY_GROWTH]
+    for wait, limit in zip(waits, limits, strict=True):
+        assert 0.75 * limit - 1e-6 <= wait <= 1.25 * limit + 1e-6
+    node.hear(ring.live[0].digest, _entry(node, "g", 0, 0b10), ring.now)
+    assert node["g"].retry_at == pytest.approx(ring.now + CONFIG.settle_retry)
+
+
+def test_alone_there_is_nobody_to_ask() -> None:
+    ring = Ring(1)
+    ring.update("g", 1)
+    ring.now = 100.0
+    assert ring.asks(0) == []
+
+
+def test_lost_pushes_are_made_up_by_asking() -> None:
+    ring = Ring(9)
+    ring.settle()
+    ring.update("g", 1)
+    for place in range(9):
+        ring.pushes(place)
+    for _ in range(400):
+        if not any(node.open for node in ring.nodes):
+            break
+        ring.now += 0.05
+        for place in range(9):
+            for letter in ring.asks(place):
+                target = letter[0]
+                if ring.deliver([letter]) == [True]:
+                    ring.deliver([(place, ring.live[target].digest, ring.nodes[target].entry("g"))])
+            ring.nodes[place].settled()
+    assert not any(node.open for node in ring.nodes)
+
+
+# Many scopes.
+
+
+MANY = [f"g{number}" for number in range(CONFIG.settle_together + 1)]
+
+
+def test_many_scopes_settle_together_as_one() -> None:
+    ring = Ring(8)
+    ring.settle()
+    for number, group in enumerate(MANY):
+        ring.update(group, number + 1)
+    sent: Counter[int] = Counter()
+    for _ in range(3):
+        sent += ring.hop()
+    assert sent == dict.fromkeys(range(8), 3)
+    assert all(node.settled() == [WHOLE, *MANY] for node in ring.nodes)
+
+
+def test_few_scopes_settle_each_for_itself() -> None:
+    ring = Ring(8)
+    ring.settle()
+    for number, group in enumerate(MANY[1:]):
+        ring.update(group, number + 1)
+    letters = ring.pushes(0)
+    assert {letter[2].scope for letter in letters} == set(MANY[1:])
+
+
+def test_the_whole_does_not_settle_while_any_scope_differs() -> None:
+    ring = Ring(2)
+    ring.settle()
+    for number, group in enumerate(MANY):
+        ring.update(group, number + 1)
+    ring.update(MANY[0], 77, 1)
+    ring.hop()
+    assert [node.settled() for node in ring.nodes] == [[], []]
+
+
+def test_the_digest_of_the_whole_is_that_of_all_scopes_in_any_order() -> None:
+    one, other = Ring(1), Ring(1)
+    for scope, digest in ((ROOT, 3), ("g", 5), ("h", 6)):
+        one.update(scope, digest)
+    for scope, digest in (("h", 9), ("g", 5), ("h", 6), (ROOT, 3), ("x", 8)):
+        other.update(scope, digest)
+    other.nodes[0].forget("x")
+    other.nodes[0].forget("unknown")
+    assert one.nodes[0][WHOLE].digest == other.nodes[0][WHOLE].digest == 3 ^ 5 ^ 6
+    assert "x" not in other.nodes[0].open
+
+
+def test_a_group_heard_of_without_members_can_be_settled_with_those_who_know_more() -> None:
+    node = Ring(2).nodes[0]
+    node.add("g")
+    node.add("g")
+    assert node.is_settled("g")
+    assert node.hear(node._live.digest, Entry("g", 4, 0, b"\x02"), 0.0) is True
+    assert (node["g"].stamp, node["g"].bits) == (4, 0b11)
+
+
+def test_the_whole_starts_anew_when_the_live_set_changes() -> None:
+    ring = Ring(9)
+    ring.settle()
+    node = ring.nodes[8]
+    for number, group in enumerate(MANY):
+        node.update(group, number + 1, ring.now)
+    ring.live[8].remove(an_id(0))
+    node.live_changed((), ring.now)
+    letters = ring.pushes(8)
+    ring.now += 10
+    letters += ring.asks(8)
+    assert letters
+    for _, _, entry in letters:
+        assert int.from_bytes(entry.bits, "big") == 1 << 7
+
+
+@settings(max_examples=60)
+@given(st.integers(0, 2**32), st.integers(2, 5), st.floats(0, 0.5))
+def test_what_is_reported_settled_was_held_by_every_live_node(seed: int, size: int, lost: float) -> None:
+    """Truth, whatever is lost, delayed, repeated or reordered while views and live sets change."""
+    chance = random.Random(seed)
+    config = CONFIG.but(settle_together=1) if seed % 2 else CONFIG
+    ring = Ring(size, config)
+    scopes: list[Scope] = [ROOT, "g", "h"]
+    digests: dict[tuple[int, Scope], int] = {}
+    held: list[set[tuple[Scope, int, int]]] = [set() for _ in range(size)]
+    flying: list[Letter] = []
+
+    def note(place: int) -> None:
+        for scope in scopes:
+            held[place].add((scope, digests.get((place, scope), 0), ring.live[place].digest))
+
+    for place in range(size):
+        ring.nodes[place].add("g")
+        ring.nodes[place].add("h")
+        note(place)
+    reports = 0
+    for step in range(150):
+        ring.now += chance.choice([0.0, 0.01, 0.2])
+        place = chance.randrange(size)
+        node, live = ring.nodes[place], ring.live[place]
+        action = chance.random()
+        if action < 0.12 and step < 110:
+            scope = chance.choice(scopes)
+            digest = hash_bytes(f"{scope} {chance.randrange(3)}".encode())
+            digests[place, scope] = digest
+            node.update(scope, digest, ring.now)
+        elif action < 0.18 and step < 110:
+            other = an_id(chance.randrange(size))
+            if other in live and other != an_id(place):
+                live.remove(other)
+            elif other not in live:
+                live.add(other)
+            node.live_changed((), ring.now)
+        elif action < 0.6:
+            flying += ring.pushes(place) + ring.asks(place)
+        elif flying:
+            letter = flying[chance.randrange(len(flying))]
+            if chance.random() < 0.7:
+                flying.remove(letter)
+            if chance.random() >= lost and ring.deliver([letter]) == [True]:
+                target, _, entry = letter
+                answer = ring.nodes[target].entry(entry.scope)
+                flying.append((place, ring.live[target].digest, answer))
+        for each in range(size):
+            note(each)
+        for scope in node.settled():
+            if scope == WHOLE:
+                continue
+            reports += 1
+            claim = (scope, digests.get((place, scope), 0), live.digest)
+            for node_id in live.ids:
+                assert claim in held[number_of(node_id)], (step, place, scope)

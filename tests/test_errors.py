@@ -1,0 +1,80 @@
+"""Errors: one base, the values at hand, and a message that says what to do."""
+
+from __future__ import annotations
+
+import inspect
+
+import pytest
+
+import gossipgroups
+from gossipgroups import errors
+from gossipgroups.errors import (
+    BadPacket,
+    CoordinatorClosed,
+    GossipError,
+    GroupAlreadyExists,
+    GroupNotCreated,
+    GroupNotEmpty,
+    InvalidValue,
+    LimitExceeded,
+    MemberAlreadyJoined,
+    MemberNotJoined,
+    SeedsUnreachable,
+    WatchCallbackNotFound,
+)
+
+
+def test_every_error_but_the_internal_one_is_a_gossip_error_and_public() -> None:
+    classes = [each for _, each in inspect.getmembers(errors, inspect.isclass)]
+    assert len(classes) > 10
+    for each in classes:
+        assert issubclass(each, GossipError) == (each is not BadPacket)
+        assert (each.__name__ in gossipgroups.__all__) == (each is not BadPacket)
+    assert issubclass(InvalidValue, ValueError)
+
+
+def on_join() -> None:
+    """A callback to be named in a message."""
+
+
+@pytest.mark.parametrize(
+    ("error", "values", "parts"),
+    [
+        (GroupAlreadyExists("g"), {"group_id": "g"}, ["'g'", "already exists", "join it"]),
+        (GroupNotCreated("g"), {"group_id": "g"}, ["'g'", "does not exist", "create"]),
+        (GroupNotEmpty("g", 3), {"group_id": "g", "members": 3}, ["'g'", "3 member", "must leave"]),
+        (
+            MemberAlreadyJoined("g", "m"),
+            {"group_id": "g", "member_id": "m"},
+            ["'g'", "'m'", "use another member id"],
+        ),
+        (MemberNotJoined("g", "m"), {"group_id": "g", "member_id": "m"}, ["'g'", "'m'", "join it first"]),
+        (
+            WatchCallbackNotFound("g", on_join),
+            {"group_id": "g", "callback": on_join},
+            ["'g'", "on_join", "watch_"],
+        ),
+        (WatchCallbackNotFound("g", 7), {"callback": 7}, ["callback 7"]),
+        (
+            SeedsUnreachable(("a:1", "b:2"), 2.5),
+            {"seeds": ("a:1", "b:2"), "seconds": 2.5},
+            ["a:1, b:2", "2.5 s", "seeds=()"],
+        ),
+        (
+            LimitExceeded("capabilities", 600, 512),
+            {"what": "capabilities", "size": 600, "limit": 512},
+            ["600 bytes", "512", "smaller"],
+        ),
+        (LimitExceeded("members", 9, 8, "members"), {"size": 9}, ["9 members"]),
+        (InvalidValue("port 70000 is not in 0 … 65535"), {}, ["70000"]),
+        (CoordinatorClosed("stopped"), {}, ["stopped"]),
+        (BadPacket("size"), {"reason": "size"}, ["size"]),
+    ],
+)
+def test_an_error_carries_its_values_and_says_what_to_do(
+    error: Exception, values: dict[str, object], parts: list[str]
+) -> None:
+    for name, value in values.items():
+        assert getattr(error, name) == value
+    for part in parts:
+        assert part in str(error)

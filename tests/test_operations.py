@@ -1,0 +1,146 @@
+"""Operations: judged once, in call order, after the holder of a wanted member id; done when all was told."""
+
+from __future__ import annotations
+
+from gossipgroups.errors import GroupAlreadyExists, MemberAlreadyJoined
+from gossipgroups.groups.rules import Create, Delete, Join, Leave, Rules
+from gossipgroups.ids import NodeId
+from gossipgroups.operations import Applied, Done, Operations, Outcome, Refused
+from gossipgroups.registers import GroupRegister, Register
+from gossipgroups.state import State
+from gossipgroups.status import Status
+from gossipgroups.wire.messages import ROOT
+from tests.nodes import NOTHING, a_node, a_presence, an_id
+
+ME, OTHER, THIRD = 0, 1, 2
+
+
+class Queue:
+    """The operations of one node, and the challenges that they asked for."""
+
+    def __init__(self, *held: Register) -> None:
+        self.state = State(an_id(ME), 100.0)
+        self.challenges: list[NodeId] = []
+        self.operations = Operations(
+            Rules(an_id(ME), self.state.replica, self.state.views), self.learn, self.challenges.append
+        )
+        for register in (a_node(ME), a_node(OTHER), a_node(THIRD), *held):
+            self.learn(register)
+
+    def learn(self, register: Register) -> None:
+        self.state.merge(register, 0.0)
+
+    def run(self) -> list[Outcome]:
+        self.operations.run()
+        return self.outcomes()
+
+    def outcomes(self) -> list[Outcome]:
+        outcomes, self.operations.outcomes = self.operations.outcomes, []
+        return outcomes
+
+
+EXISTS = GroupRegister("g", 1)
+
+
+def test_an_operation_is_applied_and_done_when_its_scope_was_told() -> None:
+    queue = Queue()
+    number = queue.operations.submit(Create("g"))
+    assert not queue.operations.idle
+    assert queue.run() == [Applied(number)]
+    assert queue.operations.idle
+    queue.operations.reported("g", True)
+    assert queue.outcomes() == []
+    queue.operations.reported(ROOT, True)
+    assert queue.outcomes() == [Done(number, True)]
+    queue.operations.reported(ROOT, True)
+    assert queue.outcomes() == []
+
+
+def test_an_operation_on_several_scopes_is_done_with_the_last_and_converged_only_if_all_were() -> None:
+    for first, second in ((True, True), (True, False), (False, True)):
+        queue = Queue()
+        number = queue.operations.submit(Join("g", "a", NOTHING, create=True))
+        assert queue.run() == [Applied(number)]
+        queue.operations.reported(ROOT, first)
+        assert queue.outcomes() == []
+        queue.operations.reported("g", second)
+        assert queue.outcomes() == [Done(number, first and second)]
+
+
+def test_operations_are_judged_in_call_order() -> None:
+    queue = Queue()
+    for command in (Create("g"), Create("g"), Join("g", "a", NOTHING), Leave("g", "a"), Delete("g")):
+        queue.operations.submit(command)
+    outcomes = queue.run()
+    assert outcomes[0] == Applied(1)
+    assert isinstance(outcomes[1], Refused)
+    assert outcomes[1].number == 2
+    assert isinstance(outcomes[1].error, GroupAlreadyExists)
+    assert outcomes[2:] == [Applied(3), Applied(4), Applied(5)]
+    assert queue.state.replica.groups["g"].epoch == 2
+
+
+def test_one_report_can_finish_several() -> None:
+    queue = Queue(EXISTS)
+    for member in "ab":
+        queue.operations.submit(Join("g", member, NOTHING))
+    queue.run()
+    queue.operations.reported("g", False)
+    assert queue.outcomes() == [Done(1, False), Done(2, False)]
+
+
+def test_a_wanted_member_id_waits_for_its_holder_and_all_that_follows_waits_too() -> None:
+    queue = Queue(EXISTS, a_presence("g", "a", OTHER))
+    queue.operations.submit(Join("g", "a", NOTHING))
+    queue.operations.submit(Create("h"))
+    assert queue.run() == queue.run() == []
+    assert queue.challenges == [an_id(OTHER)]
+    queue.operations.challenged(an_id(OTHER), True)
+    refused, applied = queue.run()
+    assert isinstance(refused, Refused)
+    assert isinstance(refused.error, MemberAlreadyJoined)
+    assert applied == Applied(2)
+
+
+def test_a_silent_holder_is_taken_over() -> None:
+    queue = Queue(EXISTS, a_presence("g", "a", OTHER, clock=4))
+    queue.operations.submit(Join("g", "a", NOTHING))
+    queue.run()
+    queue.operations.challenged(an_id(OTHER), False)
+    assert queue.run() == [Applied(1)]
+    assert queue.state.views["g"]["a"] == a_presence("g", "a", ME, clock=5)
+
+
+def test_a_verdict_counts_for_one_operation_and_for_the_node_it_is_about() -> None:
+    queue = Queue(EXISTS, a_presence("g", "a", OTHER))
+    queue.operations.challenged(an_id(OTHER), False)
+    queue.operations.submit(Join("g", "a", NOTHING))
+    assert queue.run() == []
+    queue.operations.challenged(an_id(THIRD), False)
+    assert queue.run() == []
+    queue.operations.challenged(an_id(OTHER), True)
+    assert isinstance(queue.run()[0], Refused)
+    queue.operations.submit(Join("g", "a", NOTHING))
+    assert queue.run() == []
+    assert queue.challenges == [an_id(OTHER)] * 2
+
+
+def test_a_holder_that_dies_meanwhile_needs_no_verdict() -> None:
+    queue = Queue(EXISTS, a_presence("g", "a", OTHER))
+    queue.operations.submit(Join("g", "a", NOTHING))
+    assert queue.run() == []
+    queue.learn(a_node(OTHER, 0, Status.DEAD))
+    assert queue.run() == [Applied(1)]
+
+
+def test_a_new_holder_meanwhile_is_asked_in_its_turn() -> None:
+    queue = Queue(EXISTS, a_presence("g", "a", OTHER))
+    queue.operations.submit(Join("g", "a", NOTHING))
+    queue.run()
+    queue.learn(a_presence("g", "a", THIRD, clock=2))
+    assert queue.run() == []
+    assert queue.challenges == [an_id(OTHER), an_id(THIRD)]
+    queue.operations.challenged(an_id(OTHER), False)
+    assert queue.run() == []
+    queue.operations.challenged(an_id(THIRD), False)
+    assert queue.run() == [Applied(1)]

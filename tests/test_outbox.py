@@ -1,0 +1,111 @@
+"""The outbox: all sections of a turn, in order, in as few datagrams as hold them, none over the limit."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gossipgroups.config import DATAGRAM_BYTES
+from gossipgroups.wire.codec import pack_section
+from gossipgroups.wire.messages import MAX_SECTIONS, Nack, Rumours, Section, Want
+from gossipgroups.wire.outbox import ROOM, Outbox
+from gossipgroups.wire.seal import ClusterSeal
+from tests.nodes import CLUSTER, an_address, an_id, opened
+
+
+def _outbox() -> Outbox:
+    return Outbox(an_id(1), ClusterSeal(CLUSTER))
+
+
+def _nothing(room: int) -> list[bytes]:
+    return []
+
+
+sections: st.SearchStrategy[Section] = st.one_of(
+    st.builds(Nack, st.integers(0, 2**32 - 1)),
+    st.integers(0, 150).map(lambda count: Want(bytes(8 * count))),
+)
+
+
+@given(st.lists(st.tuples(st.integers(0, 2), sections), max_size=80))
+def test_every_section_is_sent_once_and_in_order(added: list[tuple[int, Section]]) -> None:
+    outbox = _outbox()
+    for number, section in added:
+        outbox.add(an_address(number), pack_section(section))
+    assert all((an_address(number) in outbox) == any(to == number for to, _ in added) for number in range(3))
+    datagrams = outbox.drain(_nothing)
+    assert an_address(0) not in outbox
+    received: dict[int, list[Section]] = {0: [], 1: [], 2: []}
+    for datagram, address in datagrams:
+        assert len(datagram) <= DATAGRAM_BYTES
+        message = opened(datagram)
+        assert message.sender == an_id(1)
+        assert 1 <= len(message.sections) <= MAX_SECTIONS
+        received[[an_address(0), an_address(1), an_address(2)].index(address)] += message.sections
+    for number, all_of_it in received.items():
+        assert all_of_it == [section for each, section in added if each == number]
+
+
+@given(st.lists(sections, max_size=60))
+def test_no_datagram_is_sent_that_the_one_before_had_room_for(added: list[Section]) -> None:
+    outbox = _outbox()
+    for section in added:
+        outbox.add(an_address(0), pack_section(section))
+    parcels = [opened(datagram).sections for datagram, _ in outbox.drain(_nothing)]
+    for first, second in pairwise(parcels):
+        size = sum(len(pack_section(each)) for each in first)
+        assert size + len(pack_section(second[0])) > ROOM or len(first) >= MAX_SECTIONS - 3
+
+
+def test_room_that_is_left_is_offered_and_used() -> None:
+    outbox = _outbox()
+    first = pack_section(Want(bytes(800)))
+    outbox.add(an_address(0), first)
+    outbox.open(an_address(0))
+    offered: list[int] = []
+
+    def fill(room: int) -> list[bytes]:
+        offered.append(room)
+        return [pack_section(Rumours([bytes(room - 7)]))]
+
+    ((datagram, _),) = outbox.drain(fill)
+    assert offered == [ROOM - len(first)]
+    assert DATAGRAM_BYTES - 4 <= len(datagram) <= DATAGRAM_BYTES
+    assert [type(each) for each in opened(datagram).sections] == [Want, Rumours]
+
+
+def test_many_small_sections_are_spread_so_that_rumours_still_fit_their_count() -> None:
+    outbox = _outbox()
+    for number in range(100):
+        outbox.add(an_address(0), pack_section(Nack(number)))
+    outbox.open(an_address(0))
+    rumours = [pack_section(Rumours([b"r"]))] * 3
+    counts = [len(opened(datagram).sections) for datagram, _ in outbox.drain(lambda room: rumours)]
+    assert max(counts) == MAX_SECTIONS
+    assert sum(counts) == 100 + 3 * len(counts)
+
+
+def test_an_opened_address_gets_a_datagram_if_there_are_rumours() -> None:
+    outbox = _outbox()
+    outbox.open(an_address(0))
+    assert outbox.drain(_nothing) == []
+    outbox.open(an_address(0))
+    outbox.open(an_address(0))
+    rumour = pack_section(Rumours([b"r"]))
+    assert len(outbox.drain(lambda room: [rumour])) == 1
+
+
+def test_strangers_are_told_no_rumours() -> None:
+    outbox = _outbox()
+    outbox.add(an_address(0), pack_section(Nack(1)))
+    ((datagram, _),) = outbox.drain(lambda room: [pack_section(Rumours([b"r"]))])
+    assert opened(datagram).sections == [Nack(1)]
+
+
+def test_opening_an_address_that_is_written_to_adds_no_datagram() -> None:
+    outbox = _outbox()
+    outbox.add(an_address(0), pack_section(Nack(1)))
+    outbox.open(an_address(0))
+    assert len(outbox.drain(_nothing)) == 1

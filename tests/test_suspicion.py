@@ -1,0 +1,110 @@
+"""Suspicion: its time-out shrinks with independent confirmations and with refused ports, and never grows."""
+
+from __future__ import annotations
+
+from math import log10
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gossipgroups.config import Config
+from gossipgroups.swim.suspicion import Suspicion
+from gossipgroups.wire.messages import REFUSED, SILENT
+from tests.nodes import an_id
+
+CONFIG = Config.lan()
+START = 1000.0
+SHORTEST = CONFIG.suspicion_multiplier * CONFIG.probe_period
+LONGEST = SHORTEST * CONFIG.suspicion_max_factor
+
+
+def _suspicion(*accused: tuple[int, int], config: Config = CONFIG) -> Suspicion:
+    suspicion = Suspicion(0, config, START)
+    for accuser, evidence in accused:
+        suspicion.confirm(an_id(accuser), evidence)
+    return suspicion
+
+
+def _wait(suspicion: Suspicion, live: int = 8, healthy: int | None = None) -> float:
+    return suspicion.deadline(live, live - 2 if healthy is None else healthy) - START
+
+
+def test_nobody_confirms_and_the_suspect_has_the_longest_time() -> None:
+    assert _wait(_suspicion()) == LONGEST
+    assert _wait(_suspicion((1, SILENT))) == LONGEST
+
+
+def test_each_confirmation_shortens_it_down_to_the_shortest() -> None:
+    suspicion = _suspicion((1, SILENT))
+    times = []
+    for accuser in (2, 3, 4):
+        suspicion.confirm(an_id(accuser), SILENT)
+        times.append(_wait(suspicion))
+    # One of two confirmations: log 2 / log 3 of the way down.
+    assert times == [pytest.approx(LONGEST - (LONGEST - SHORTEST) * 0.6309, rel=1e-4), SHORTEST, SHORTEST]
+
+
+def test_the_same_accuser_counts_once() -> None:
+    suspicion = _suspicion()
+    assert suspicion.confirm(an_id(1), SILENT)
+    assert not suspicion.confirm(an_id(1), SILENT)
+    assert _wait(suspicion) == LONGEST
+
+
+def test_confirmations_are_worth_telling_until_there_are_enough() -> None:
+    suspicion = _suspicion()
+    assert [suspicion.confirm(an_id(number), SILENT) for number in range(6)] == [True] * 3 + [False] * 3
+
+
+def test_two_refused_ports_leave_just_time_to_refute() -> None:
+    suspicion = _suspicion((1, SILENT))
+    assert suspicion.confirm(an_id(1), REFUSED)
+    assert _wait(suspicion) == LONGEST
+    assert suspicion.confirm(an_id(2), REFUSED)
+    assert _wait(suspicion) == pytest.approx(CONFIG.refused_timeout)
+    assert not suspicion.confirm(an_id(3), REFUSED)
+    assert not suspicion.confirm(an_id(1), SILENT)
+
+
+@pytest.mark.parametrize(("healthy", "needed"), [(0, 1), (1, 2), (2, 2), (98, 2)])
+def test_refusals_that_are_needed_in_small_clusters(healthy: int, needed: int) -> None:
+    suspicion = _suspicion()
+    for number in range(needed):
+        assert _wait(suspicion, healthy + 2, healthy) > CONFIG.refused_timeout + 0.1
+        suspicion.confirm(an_id(number), REFUSED)
+    assert _wait(suspicion, healthy + 2, healthy) == pytest.approx(CONFIG.refused_timeout)
+
+
+@pytest.mark.parametrize(("live", "healthy"), [(0, -1), (1, 0), (2, 0), (3, 1), (50, 1), (50, 0)])
+def test_with_nobody_to_confirm_nobody_waits_for_it(live: int, healthy: int) -> None:
+    assert _wait(_suspicion(), live, healthy) == pytest.approx(SHORTEST * max(1.0, log10(max(1, live))))
+
+
+def test_large_clusters_wait_longer() -> None:
+    confirmed = _suspicion((1, SILENT), (2, SILENT), (3, SILENT))
+    for live in (10, 100, 1000):
+        assert _wait(confirmed, live) == pytest.approx(SHORTEST * log10(live))
+
+
+accusers = st.lists(st.tuples(st.integers(0, 5), st.sampled_from([SILENT, REFUSED])), max_size=20)
+configs = st.sampled_from([Config.lan(), Config.local(), Config.wan(), CONFIG.but(refused_timeout=60)])
+
+
+@given(st.integers(2, 2000), st.integers(0, 2000), accusers, configs)
+def test_the_time_never_grows_with_accusers_and_only_news_shortens_it(
+    live: int, healthy: int, confirmed: list[tuple[int, int]], config: Config
+) -> None:
+    healthy = min(healthy, live - 2)
+    suspicion = _suspicion(config=config)
+    seen: dict[int, int] = {}
+    for number, evidence in confirmed:
+        before = suspicion.deadline(live, healthy)
+        suspicion.confirm(an_id(number), evidence)
+        assert suspicion.deadline(live, healthy) <= before
+        if seen.get(number, -1) >= evidence:
+            assert suspicion.deadline(live, healthy) == before
+        seen[number] = max(evidence, seen.get(number, -1))
+        assert suspicion.accusers == {an_id(each): worst for each, worst in seen.items()}
+    shortest = min(config.refused_timeout, config.suspicion_multiplier * config.probe_period)
+    assert suspicion.deadline(live, healthy) >= START + shortest
