@@ -24,7 +24,7 @@ from gossipgroups.transport import thread
 from gossipgroups.transport.driver import Driver
 from gossipgroups.transport.link import Link, Settings
 from gossipgroups.url import parse_url
-from gossipgroups.watches import Callback
+from gossipgroups.watches import Callback, WatchTable
 
 logger = logging.getLogger("gossipgroups")
 
@@ -90,7 +90,9 @@ class BlockingCoordinator(Door):
             self._started = True
 
     def stop(self) -> None:
-        """Leave all groups and the cluster; returns once others have it, or after `Config.leave_timeout`.
+        """Leave all groups and the cluster, and end all watches.
+
+        Returns once others have it, or after `Config.leave_timeout`.
 
         Raises `CoordinatorClosed` if it is not started.
         """
@@ -100,6 +102,7 @@ class BlockingCoordinator(Door):
             self._started = False
             told = self._link.stop().result(self._settings.config.leave_timeout + START_MARGIN)
             self._events.put(None)
+            self._watches = WatchTable()
             if not told:
                 logger.warning(
                     "coordinator %r stopped, but no other node confirmed within %g s that it has left",

@@ -18,8 +18,8 @@ import trio
 
 from gossipgroups.config import Config
 from gossipgroups.door import JOINS, LEAVES, Door, Name, check_settings
-from gossipgroups.errors import GossipError, InvalidValue
-from gossipgroups.events import Event, EventsLost, GroupEvent, MemberJoinedGroup, MemberLeftGroup
+from gossipgroups.errors import CoordinatorClosed, InvalidValue
+from gossipgroups.events import Event, EventsLost, GroupEvent
 from gossipgroups.ids import check_name
 from gossipgroups.snapshot import MemberInfo
 from gossipgroups.transport import thread
@@ -41,37 +41,40 @@ class Backlog:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._waiting: deque[Event] = deque()
+        self._count = 0
         self._arrived = trio.Event()
-        self._lost = 0
         self._closed = False
 
     def put(self, event: Event) -> bool:
-        """Add an event; false when the reader is too far behind and it was dropped."""
-        kept = len(self._waiting) < self._limit
+        """Add an event; false when the reader is too far behind: then `EventsLost` stands in its place."""
+        kept = self._count < self._limit
         if kept:
             self._waiting.append(event)
+            self._count += 1
+        elif isinstance(last := self._waiting[-1], EventsLost):
+            self._waiting[-1] = EventsLost(last.count + 1)
         else:
-            self._lost += 1
+            self._waiting.append(EventsLost(1))
         self._arrived.set()
         return kept
 
-    def close(self) -> None:
-        """Drop what waits, and let the reader end."""
-        self._waiting.clear()
+    def close(self, *, drop: bool) -> None:
+        """Let the reader end, after what waits or without it."""
+        if drop:
+            self._waiting.clear()
         self._closed = True
         self._arrived.set()
 
     async def get(self) -> Event | None:
-        """The next event; `EventsLost` at the place where some were dropped; `None` once closed."""
-        while not self._waiting and not self._lost and not self._closed:
+        """The next event; `None` once closed."""
+        while not self._waiting and not self._closed:
             self._arrived = trio.Event()
             await self._arrived.wait()
-        if self._closed:
+        if not self._waiting:
             return None
-        if self._waiting:
-            return self._waiting.popleft()
-        lost, self._lost = self._lost, 0
-        return EventsLost(lost)
+        event = self._waiting.popleft()
+        self._count -= not isinstance(event, EventsLost)
+        return event
 
 
 class EventStream:
@@ -87,8 +90,8 @@ class EventStream:
             self._backlog.put(event)
 
     def close(self) -> None:
-        """End the iteration."""
-        self._backlog.close()
+        """End the iteration, after what waits."""
+        self._backlog.close(drop=False)
 
     def __aiter__(self) -> EventStream:
         return self
@@ -207,13 +210,18 @@ class Coordinator(Door):
                         "callback %r is too far behind: %r was not told to it", watch.callback, event
                     )
 
+    def end_streams(self) -> None:
+        """Let the readers of `events` end: the coordinator has stopped."""
+        for stream in self._streams:
+            stream.close()
+
     def _begin(self, watch: Watch) -> None:
         self._callbacks[watch] = Backlog(EVENTS_WAITING)
         self._nursery.start_soon(_call, watch, self._callbacks[watch])
 
     def _cease(self, kind: Kind, group_id: Name, callback: Callback) -> None:
         watch = self._unwatch(kind, group_id, callback)
-        self._callbacks.pop(watch).close()
+        self._callbacks.pop(watch).close(drop=True)
 
 
 async def _call(watch: Watch, backlog: Backlog) -> None:
@@ -225,6 +233,8 @@ async def _call(watch: Watch, backlog: Backlog) -> None:
             result = watch.callback(event)
             if inspect.isawaitable(result):
                 await result
+        except CoordinatorClosed:
+            logger.debug("callback %r was at work when its coordinator stopped", watch.callback)
         except Exception:
             logger.exception("callback %r failed on %r", watch.callback, event)
 
@@ -306,27 +316,29 @@ async def open_coordinator(
                 nursery.start_soon(_shielded, Driver(link).run)
             else:
                 thread.spawn(Driver(link).run)
+            opened = False
             try:
                 await outcome(link.ready)
+                opened = True
                 yield coordinator
             except BaseException as error:
+                # Raised again outside the nursery, so that it leaves as it was raised, and not in a group.
                 body = error
-                raise
-            finally:
-                with trio.CancelScope(shield=True):
-                    told = await outcome(link.stop())
-                if not told and body is None:
-                    logger.warning(
-                        "coordinator %r stopped, but no other node confirmed within %g s that it has left",
-                        settings.name,
-                        config.leave_timeout,
-                    )
-                nursery.cancel_scope.cancel()
+            with trio.CancelScope(shield=True):
+                told = await outcome(link.stop())
+            if opened and not told:
+                logger.warning(
+                    "coordinator %r stopped, but no other node confirmed within %g s that it has left",
+                    settings.name,
+                    config.leave_timeout,
+                )
+            coordinator.end_streams()
+            nursery.cancel_scope.cancel()
     except BaseExceptionGroup as group:
-        # The block's own exception leaves as it was raised: the block knows nothing of a nursery.
-        if body is not None and group.exceptions == (body,):
-            raise body from body.__cause__
-        raise
+        if body is None or group.split(trio.Cancelled)[1] is not None:
+            raise
+    if body is not None:
+        raise body
 
 
 async def _shielded(run: Callable[[], Any]) -> None:
@@ -344,13 +356,3 @@ async def _awaited(ticket: Ticket, wait: bool) -> bool:
 
 def _member(group_id: Name, member_id: Name) -> tuple[str, str]:
     return check_name("group id", group_id), check_name("member id", member_id)
-
-
-__all__ = [
-    "Coordinator",
-    "EventStream",
-    "GossipError",
-    "MemberJoinedGroup",
-    "MemberLeftGroup",
-    "open_coordinator",
-]

@@ -103,9 +103,12 @@ class Reports:
         return told
 
     def forget(self, group: str) -> None:
-        """The group was dropped from the replica."""
-        self._epochs.pop(group, None)
+        """The group was dropped from the replica; what was not told of its end is told now."""
+        if exists(self._epochs.pop(group, 0)):
+            self._tell_members(group, {}, converged=False)
+            self.events.append(GroupDeleted(group, converged=False))
         self._since.pop(group, None)
+        self._settled_early.discard(group)
 
     def _tell_members(self, group: str, view: Mapping[str, PresenceRegister], converged: bool) -> None:
         before = self.reported(group)

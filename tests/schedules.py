@@ -231,6 +231,7 @@ class InFlight:
         act(self.count)
 
 
+Steps = tuple["Step", ...]
 Step = Wait | Operate | Clear | Fault | Weather | InFlight
 
 
@@ -257,7 +258,7 @@ def draw(seed: int) -> Schedule:
     draws = Draws(chance, nodes, GROUPS[: chance.choice((1, 1, 2, 3))], chance.choice((0.0, 0.1, 0.5)))
     weights = [usual * chance.choice((0, 1, 1, 4)) for usual, _ in KINDS]
     weights[0] = KINDS[0][0] * chance.choice((2, 4))
-    kinds = [draw for _, draw in chance.choices(KINDS, weights, k=chance.randint(8, 80))]
+    kinds = [draw for _, draw in chance.choices(KINDS, weights, k=chance.randint(6, 60))]
     if chance.random() < 0.5:
         kinds.insert(0, Draws.weather)
     return Schedule(
@@ -266,7 +267,7 @@ def draw(seed: int) -> Schedule:
         seed=seed,
         head_start=chance.choice((0.0, 0.5)),
         together=chance.choice((8, 1)),
-        steps=tuple(kind(draws) for kind in kinds),
+        steps=tuple(step for kind in kinds for step in kind(draws)),
     )
 
 
@@ -284,31 +285,38 @@ class Draws:
     def place(self) -> int:
         return self.chance.randrange(self.nodes)
 
-    def wait(self) -> Step:
-        return Wait(self.chance.choice((0.001, 0.002, 0.005, 0.02, 0.1, 0.5, 2.0, 2.0, 8.0)))
+    def wait(self) -> Steps:
+        return (Wait(self.chance.choice((0.001, 0.002, 0.005, 0.02, 0.1, 0.5, 2.0, 2.0, 8.0))),)
 
-    def operation(self, what: str) -> Step:
+    def operation(self, what: str) -> Steps:
         shared, apt = self.chance.random() < self.shared, self.chance.random() < 0.8
-        return Operate(what, self.place, self.chance.choice(self.groups), shared, apt)
+        return (Operate(what, self.place, self.chance.choice(self.groups), shared, apt),)
 
-    def clear(self) -> Step:
-        return Clear(self.place, self.chance.choice(self.groups))
+    def clear(self) -> Steps:
+        return (Clear(self.place, self.chance.choice(self.groups)),)
 
-    def fault(self, what: str) -> Step:
-        return Fault(what, self.place, self.place)
+    def renewal(self) -> Steps:
+        """A group is emptied, deleted, and created again, maybe before others know."""
+        place, group = self.place, self.chance.choice(self.groups)
+        again = Operate("join or create", self.place, group, apt=False)
+        return (Clear(place, group), Operate("delete", place, group, apt=False), *self.wait(), again)
 
-    def weather(self) -> Step:
+    def fault(self, what: str) -> Steps:
+        return (Fault(what, self.place, self.place),)
+
+    def weather(self) -> Steps:
         choice = self.chance.choice
-        return Weather(choice((0, 0.05, 0.5, 0.8)), choice((0, 0.3)), choice((0, 0.02, 0.4)))
+        return (Weather(choice((0, 0.05, 0.5, 0.8)), choice((0, 0.3)), choice((0, 0.02, 0.4))),)
 
-    def in_flight(self) -> Step:
-        return InFlight(self.chance.choice(("drop", "duplicate")), self.chance.randint(1, 8))
+    def in_flight(self) -> Steps:
+        return (InFlight(self.chance.choice(("drop", "duplicate")), self.chance.randint(1, 8)),)
 
 
-KINDS: tuple[tuple[int, Callable[[Draws], Step]], ...] = (
+KINDS: tuple[tuple[int, Callable[[Draws], Steps]], ...] = (
     (4, Draws.wait),
     *((usual, partial(Draws.operation, what=what)) for what, (usual, _, _) in OPERATIONS.items()),
-    (2, Draws.clear),
+    (1, Draws.clear),
+    (2, Draws.renewal),
     *((usual, partial(Draws.fault, what=what)) for what, (usual, _, _) in FAULTS.items()),
     (2, Draws.weather),
     (1, Draws.in_flight),
@@ -337,6 +345,8 @@ def failure(schedule: Schedule) -> Exception | None:
 def shrink(schedule: Schedule) -> Schedule:
     """A part of a failing schedule that fails still, in the same way, and of which no single step can go."""
     kind = type(failure(schedule))
+    if kind is type(None):
+        return schedule
     size = len(schedule.steps)
     while size:
         at = 0

@@ -266,14 +266,13 @@ def test_a_stopped_coordinator_may_be_started_again() -> None:
     with cluster(1) as (a,):
         b = get_coordinator(f"gossip://{address_of(a)}/blocking?preset=local", "host-1")
         for number in range(3):
-            b.start()
-            joins: list[object] = []
-            b.watch_join_group("workers", joins.append)
-            assert b.join_group("workers", number, create=True).get(LIMIT) is True
-            assert a.get_member_capabilities("workers", "host-1").get(LIMIT) == number
-            wait_until(lambda: joins, "the join")  # noqa: B023
-            assert joins == [gg.MemberJoinedGroup("workers", True, "host-1")]
-            b.stop()
+            with b:
+                joins: list[object] = []
+                b.watch_join_group("workers", joins.append)
+                assert b.join_group("workers", number, create=True).get(LIMIT) is True
+                assert a.get_member_capabilities("workers", "host-1").get(LIMIT) == number
+                wait_until(lambda: joins, "the join")  # noqa: B023
+                assert joins == [gg.MemberJoinedGroup("workers", True, "host-1")]
             assert a.get_members("workers").get(LIMIT) == frozenset(), "it has left when stop returns"
         ended = [node.node_id for node in a.nodes() if node.name == "host-1"]
         assert len(set(ended)) == 3, "each start is a new node"
@@ -286,14 +285,13 @@ def test_a_stop_ends_all_watches() -> None:
         b.start()
         b.watch_join_group("workers", told.append)
         b.stop()
-        b.start()
-        later: list[object] = []
-        b.watch_join_group("workers", later.append)
-        a.join_group("workers", create=True).get(LIMIT)
-        wait_until(lambda: later, "the join")
-        with pytest.raises(gg.WatchCallbackNotFound):
-            b.unwatch_join_group("workers", told.append)
-        b.stop()
+        with b:
+            later: list[object] = []
+            b.watch_join_group("workers", later.append)
+            a.join_group("workers", create=True).get(LIMIT)
+            wait_until(lambda: later, "the join")
+            with pytest.raises(gg.WatchCallbackNotFound):
+                b.unwatch_join_group("workers", told.append)
     assert told == []
 
 

@@ -469,6 +469,23 @@ async def test_a_callback_that_never_returns_starves_only_itself(isolation: Isol
             await b.leave_group("workers")
 
 
+async def test_callbacks_end_with_the_block_without_a_word(
+    isolation: Isolation, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with cluster(1, isolation) as (a,):
+        called = trio.Event()
+
+        async def on_join(event: gg.MemberJoinedGroup) -> None:
+            called.set()
+            while True:
+                await a.update_capabilities("workers", 1)
+
+        a.watch_join_group("workers", on_join)
+        await a.join_group("workers", create=True)
+        await called.wait()
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
 async def test_any_method_may_be_called_inside_a_callback(isolation: Isolation) -> None:
     async with cluster(2, isolation) as (a, b):
         seen: list[Any] = []

@@ -241,6 +241,7 @@ async def test_a_partition_settles_on_each_side_and_heals(
     await a.create_group("workers")
     for each in coordinators:
         await each.join_group("workers")
+    await network.all_agree("all are told of all")
     network.cut((1, 2, 3), (4, 5))
     await in_time(lambda: a.get_members("workers") == {"host-1", "host-2", "host-3"}, "one side")
     await in_time(lambda: e.get_members("workers") == {"host-4", "host-5"}, "the other side")
@@ -270,6 +271,7 @@ async def test_all_meet_again_after_each_held_every_other_dead(
     coordinators = await network.start_all(4)
     for each in coordinators:
         await each.join_group("workers", create=True)
+    await network.all_agree("all are told of all")
     for number in range(1, 5):
         network.cut({number}, {1, 2, 3, 4} - {number})
     await in_time(lambda: all(len(each.get_members("workers")) == 1 for each in coordinators), "each alone")
@@ -305,6 +307,7 @@ async def test_a_crash_is_a_leave(network: Network, autojump_clock: MockClock) -
     for each in coordinators:
         await each.join_group("workers", create=True)
         await each.join_group("others", create=True)
+    await network.all_agree("all are told of all")
     address = address_of(d)
     network.crash(d)
     for each in (a, b, c):
@@ -327,6 +330,7 @@ async def test_a_crashed_members_id_is_taken_over_at_once(
     a, b, c = await network.start_all(3)
     for each in (a, b, c):
         await each.join_group("workers", 1, create=True)
+    await network.all_agree("all are told of all")
     network.crash(c)
     again = await network.start(4, 1, name="host-3")
     assert await again.join_group("workers", 2), "no waiting for a time-out, no error"
@@ -350,6 +354,7 @@ async def test_a_process_on_the_address_of_a_crashed_one_settles_its_fate(
     a, b, c = await network.start_all(3, config=config)
     for each in (a, b, c):
         await each.join_group("workers", create=True)
+    await network.all_agree("all are told of all")
     network.crash(c)
     again = await network.start(3, 1, name="reborn", config=config)
     for each in (a, b, again):
@@ -372,6 +377,7 @@ async def test_a_way_that_is_cut_in_one_direction_costs_nobody_its_life(
     coordinators = await network.start_all(4)
     for each in coordinators:
         await each.join_group("workers", create=True)
+    await network.all_agree("all are told of all")
     network.cut((1,), (2,), both_ways=False)
     await trio.sleep(60.0)
     assert await coordinators[2].create_group("more")
@@ -387,6 +393,7 @@ async def test_a_member_that_was_cut_off_comes_back_by_itself(
     coordinators = await network.start_all(4)
     for each in coordinators:
         await each.join_group("workers", create=True)
+    await network.all_agree("all are told of all")
     d = coordinators[3]
     network.cut((4,), (1, 2, 3))
     await in_time(

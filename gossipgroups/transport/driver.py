@@ -188,6 +188,9 @@ class Driver:
             self._sleep.cancel()
 
     def _on_command(self, command: Command, ticket: Ticket) -> None:
+        if self._stopping:
+            fail_all([ticket], CoordinatorClosed("the coordinator is stopping: start a new one"))
+            return
         self._tickets[self._node.submit(command, trio.current_time())] = ticket
         self._act()
 
