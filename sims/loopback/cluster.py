@@ -38,13 +38,14 @@ class WorkerProcess:
         self._answers: dict[int, trio.MemorySendChannel[dict[str, Any]]] = {}
         self._writing = trio.Lock()
         self._ready = trio.Event()
+        self._ended = False
 
     async def ready(self) -> None:
         """Wait until the worker takes requests."""
         with trio.move_on_after(BOOT):
             await self._ready.wait()
-            return
-        raise WorkerFailed(f"a worker was not up within {BOOT:g} s")
+        if not self._ready.is_set() or self._ended:
+            raise WorkerFailed(f"a worker has ended, or was not up within {BOOT:g} s")
 
     async def ask(self, do: str, *, within: float, **arguments: object) -> dict[str, Any]:
         """Have the worker do something; its answer. Raises `WorkerFailed`."""
@@ -80,6 +81,8 @@ class WorkerProcess:
                 buffered = bytearray(rest)
                 for line in lines:
                     self._enter(json.loads(line))
+        self._ended = True
+        self._ready.set()
         for answers in self._answers.values():
             answers.close()
 
