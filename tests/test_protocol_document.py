@@ -507,7 +507,7 @@ class Stranger:
         values = msgpack.unpackb(packed)
         kind = values[0]
         key = {0: values[:2], 1: values[:2], 2: values[:3]}[kind]
-        order = {0: values[2:4], 1: values[2:3], 2: [values[5], *values[3:5]]}[kind]
+        order = {0: values[2:4], 1: values[2:3], 2: values[5:6] + values[3:5]}[kind]
         rank = (*order, packed)
         if tuple(key) not in self.held or self.held[tuple(key)][0] < rank:
             self.held[tuple(key)] = (rank, packed)
