@@ -19,7 +19,7 @@ missing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from gossipgroups.config import Config
@@ -58,9 +58,9 @@ class Convergence:
         self._random = random
         self._scopes: dict[Scope, Settlement] = {ROOT: Settlement(), WHOLE: Settlement()}
         self._seen = (-1, -1)
-        self._dirty: set[Scope] = set()
+        self._dirty: dict[Scope, None] = {}
         self._paced_until = 0.0
-        self.open: set[Scope] = set()
+        self.open: dict[Scope, None] = {}
         """Scopes that are not settled, or that another node needs our bit for."""
 
     def __getitem__(self, scope: Scope) -> Settlement:
@@ -74,8 +74,8 @@ class Convergence:
         """Drop a group's scope."""
         if group in self._scopes:
             self._scopes[WHOLE].digest ^= self._scopes.pop(group).digest
-            self.open.discard(group)
-            self._dirty.discard(group)
+            self.open.pop(group, None)
+            self._dirty.pop(group, None)
 
     def update(self, scope: Scope, digest: int, now: float) -> bool:
         """My view of a scope is now the one of this digest; whether that is another than before."""
@@ -91,7 +91,7 @@ class Convergence:
 
     def live_changed(self, unreported: Iterable[Scope], now: float) -> None:
         """My live set changed: what is open or not yet reported starts anew; what is settled stays so."""
-        for scope in {ROOT, *self.open, *unreported}:
+        for scope in dict.fromkeys((ROOT, *self.open, *unreported)):
             self._restart(scope, now)
         self._restart(WHOLE, now, press=WHOLE in self.open)
 
@@ -114,18 +114,22 @@ class Convergence:
             self._press(entry.scope, now)
         return entry.stamp < settlement.stamp or bool(settlement.bits & ~bits)
 
-    def settled(self) -> list[Scope]:
-        """Scopes that were open and are complete now; they are open no more. The root comes first."""
+    def settled(self, waits: Callable[[Scope], bool] = lambda scope: False) -> list[Scope]:
+        """Scopes that were open and are complete now, and need not wait; they are open no more.
+
+        The root comes first.
+        """
         if not self.open:
             return []
         required = self._all() & ~self._live.suspect_mask()
-        done = [scope for scope in self.open if self._complete(self._scopes[scope], required)]
+        complete = [scope for scope in self.open if self._complete(self._scopes[scope], required)]
+        done = [scope for scope in complete if not waits(scope)]
         if WHOLE in done:
             done = list(self.open)
         for scope in done:
             self._scopes[scope].open = False
-            self.open.discard(scope)
-            self._dirty.add(scope)
+            self.open.pop(scope, None)
+            self._dirty[scope] = None
         return sorted(done, key=lambda scope: (isinstance(scope, str), scope))
 
     def is_settled(self, scope: Scope) -> bool:
@@ -144,13 +148,13 @@ class Convergence:
         together = self._together(now)
         excused = self._live.suspect_mask()
         targets: dict[NodeId, list[Entry]] = {}
-        held_back = set()
+        held_back: dict[Scope, None] = {}
         for scope in self._dirty:
             settlement = self._scopes[scope]
             if settlement.live != self._live.digest or (together and settlement.open and scope is not WHOLE):
                 continue
             if settlement.level == 0 and now < self._paced_until:
-                held_back.add(scope)
+                held_back[scope] = None
                 continue
             while (hop := 1 << settlement.level) < size and _has_run(
                 settlement.bits | excused, place, hop, size
@@ -215,10 +219,10 @@ class Convergence:
         settlement = self._scopes[scope]
         if not settlement.open:
             settlement.open = True
-            self.open.add(scope)
+            self.open[scope] = None
         settlement.wait = self._config.settle_retry
         settlement.retry_at = now + settlement.wait
-        self._dirty.add(scope)
+        self._dirty[scope] = None
 
     def _own(self) -> int:
         version, bit = self._seen
@@ -234,19 +238,19 @@ class Convergence:
     def _complete(self, settlement: Settlement, required: int) -> bool:
         return settlement.live == self._live.digest and settlement.bits & required == required
 
-    def _whom_to_ask(self, settlement: Settlement) -> set[NodeId]:
+    def _whom_to_ask(self, settlement: Settlement) -> list[NodeId]:
         others = [node_id for node_id in self._live.ids if node_id != self._me]
         if not others:
-            return set()
+            return []
         missing = [
             node_id
             for place, node_id in enumerate(self._live.ids)
             if not settlement.bits >> place & 1 and node_id != self._me
         ]
-        asked = {others[self._random.randrange(len(others))]}
+        asked = [others[self._random.randrange(len(others))]]
         if missing:
-            asked.add(missing[self._random.randrange(len(missing))])
-        return asked
+            asked.append(missing[self._random.randrange(len(missing))])
+        return list(dict.fromkeys(asked))
 
 
 def _has_run(bits: int, place: int, length: int, size: int) -> bool:

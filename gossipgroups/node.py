@@ -329,12 +329,14 @@ class Node:
     def _end_turn(self, now: float) -> None:
         self._operations.run()
         self._compare_views(now)
-        for scope in self._convergence.settled():
-            self._report(scope, converged=True)
-            self._rumours.settled(scope)
+        # Once the root was told, groups that waited for it may be told too.
+        while settled := self._convergence.settled(self._reports.waits_for_root):
+            for scope in settled:
+                self._report(scope, converged=True)
+                self._rumours.settled(scope)
         for scope in self._reports.overdue(now):
             self._report(scope, converged=False)
-        for scope in self._operations.awaited - self._reports.pending:
+        for scope in sorted(self._operations.awaited.difference(self._reports.pending), key=str):
             # Changed and changed back within the turn: there is nothing to report.
             self._operations.reported(scope, converged=True)
         self._contacts.turn_ended()
@@ -347,19 +349,17 @@ class Node:
             self._reports.changed(ROOT, now)
         if state.live.version != version:
             self._reports.changed(ROOT, now)
-            for scope in self._reports.pending:
-                self._reports.changed(scope, now)
             convergence.live_changed(self._reports.pending, now)
         self._root_seen = (state.epochs_digest, state.live.version)
         for group in state.views.touched:
             if convergence.update(group, state.views.digests.get(group, 0), now):
                 self._reports.changed(group, now)
-        state.changed_groups |= state.views.touched
+        state.changed_groups.update(state.views.touched)
         state.views.touched.clear()
 
     def _report(self, scope: int | str, converged: bool) -> None:
-        for told in self._reports.report(scope, converged):
-            self._operations.reported(told, converged)
+        if self._reports.report(scope, converged):
+            self._operations.reported(scope, converged)
         self.state.events += self._reports.events
         self._reports.events.clear()
 

@@ -37,19 +37,28 @@ class Reports:
         self._epochs: dict[str, int] = {}
         self._reported: dict[str, Mapping[str, PresenceRegister]] = {}
         self._since: dict[Scope, float] = {}
-        self._settled_early: set[str] = set()
         self.events: list[Event] = []
 
     def changed(self, scope: Scope, now: float) -> None:
         """A scope differs from what was reported; its deadline runs."""
         self._since.setdefault(scope, now)
-        if isinstance(scope, str):
-            self._settled_early.discard(scope)
 
     @property
-    def pending(self) -> set[Scope]:
+    def pending(self) -> list[Scope]:
         """Scopes whose changes were not told yet."""
-        return set(self._since)
+        return list(self._since)
+
+    def waits_for_root(self, scope: Scope) -> bool:
+        """Whether this is a group that exists and was not told yet: members are told after their group.
+
+        Until then it must stay unsettled: who is alive, and so has to hold it, may change meanwhile.
+        """
+        register = self._replica.groups.get(scope) if isinstance(scope, str) else None
+        return (
+            register is not None
+            and exists(register.epoch)
+            and self._epochs.get(register.group) != register.epoch
+        )
 
     def overdue(self, now: float) -> list[Scope]:
         """Scopes whose deadline has passed, the root first."""
@@ -61,34 +70,31 @@ class Reports:
         """When the first deadline passes."""
         return min(self._since.values()) + self._deadline if self._since else None
 
-    def report(self, scope: Scope, converged: bool) -> list[Scope]:
-        """Tell a scope's changes; the scopes told, which may be none yet or more than asked for."""
-        if isinstance(scope, str):
-            return self._report_group(scope, converged)
+    def report(self, scope: Scope, converged: bool) -> bool:
+        """Tell a scope's changes; whether they are told, and not held back until the root's are."""
+        if not converged and self.waits_for_root(scope) and ROOT in self._since:
+            self._since[scope] = self._since[ROOT]
+            return False
         self._since.pop(scope, None)
-        if scope == ROOT:
-            return [ROOT, *self._report_root(converged)]
-        return []
+        if isinstance(scope, str):
+            self._tell_members(scope, self._views[scope], converged)
+        elif scope == ROOT:
+            self._tell_groups(converged)
+        return True
 
     def reported(self, group: str) -> Mapping[str, PresenceRegister]:
         """The last view of a group that was told."""
         return self._reported.get(group, {})
 
-    def _report_group(self, group: str, converged: bool) -> list[Scope]:
-        register = self._replica.groups.get(group)
-        told = self._epochs.get(group, 0)
-        if converged and register is not None and exists(register.epoch) and told != register.epoch:
-            # Members are told after their group: once the root, on its way too, has told it.
-            self._settled_early.add(group)
-            return []
+    def forget(self, group: str) -> None:
+        """The group was dropped from the replica; what was not told of its end is told now."""
+        if exists(self._epochs.pop(group, 0)):
+            self._tell_members(group, {}, converged=False)
+            self.events.append(GroupDeleted(group, converged=False))
         self._since.pop(group, None)
-        self._settled_early.discard(group)
-        self._tell_members(group, self._views[group], converged)
-        return [group]
 
-    def _report_root(self, converged: bool) -> list[Scope]:
-        told: list[Scope] = []
-        for group, register in list(self._replica.groups.items()):
+    def _tell_groups(self, converged: bool) -> None:
+        for group, register in self._replica.groups.items():
             epoch, before = register.epoch, self._epochs.get(group, 0)
             if epoch == before:
                 continue
@@ -98,17 +104,6 @@ class Reports:
             if exists(epoch):
                 self.events.append(GroupCreated(group, converged))
             self._epochs[group] = epoch
-        for group in sorted(self._settled_early):
-            told += self._report_group(group, converged)
-        return told
-
-    def forget(self, group: str) -> None:
-        """The group was dropped from the replica; what was not told of its end is told now."""
-        if exists(self._epochs.pop(group, 0)):
-            self._tell_members(group, {}, converged=False)
-            self.events.append(GroupDeleted(group, converged=False))
-        self._since.pop(group, None)
-        self._settled_early.discard(group)
 
     def _tell_members(self, group: str, view: Mapping[str, PresenceRegister], converged: bool) -> None:
         before = self.reported(group)

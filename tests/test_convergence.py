@@ -98,7 +98,7 @@ def test_my_live_set_changes_and_all_that_is_open_starts_anew_and_the_settled_st
     assert (node["h"].stamp, node["h"].bits) == (stamps["h"] + 1, 0b0010)
     assert (node[ROOT].stamp, node[ROOT].bits) == (stamps[ROOT] + 1, 0b0010)
     assert node["g"].stamp == stamps["g"]
-    assert node.open == {ROOT, "h"}
+    assert set(node.open) == {ROOT, "h"}
 
 
 def test_what_has_settled_but_was_not_reported_starts_anew_with_the_live_set() -> None:

@@ -395,7 +395,10 @@ async def test_an_unwatched_callback_is_called_no_more(isolation: Isolation) -> 
         await a.join_group("workers", create=True)
         await eventually(lambda: ended.events and going.events, "one watch of two is left")
         b.unwatch_join_group("workers", ended)
+        left = Notebook()
+        b.watch_leave_group("workers", left)
         await a.leave_group("workers")
+        await eventually(lambda: left.events, "the leave")
         await a.join_group("workers")
         await eventually(lambda: len(going.events) == 2, "the watch that goes on")
         assert len(ended.events) == 1

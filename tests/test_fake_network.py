@@ -469,6 +469,8 @@ async def test_a_group_deleted_on_one_side_has_no_zombie_members(
         gg.MemberLeftGroup("workers", True, "host-2", "deleted"),
         gg.GroupDeleted("workers", True),
     ]
+    for each in (a, b):
+        await in_time(lambda: set(statuses(each).values()) == {Status.ALIVE}, "together again")  # noqa: B023
     await a.create_group("workers")
     assert b.get_members("workers") == frozenset()
     await b.join_group("workers")

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from gossipgroups.groups.replica import Change, Replica
 from gossipgroups.groups.view import Views, is_present, view_of
+from gossipgroups.ids import NodeId
 from gossipgroups.registers import GroupRegister, NodeRegister, PresenceRegister, Register
 from gossipgroups.status import Status
 from tests.nodes import a_node, a_presence, an_id, registers, replica_of
@@ -94,11 +95,11 @@ def test_all_indexes_are_those_of_exactly_the_registers_held(taken: list[tuple[b
             bucket == reduce(xor, (each.hash for each in held_now if each.hash >> 58 == index), 0)
             for index, bucket in enumerate(replica.tree.buckets)
         )
-        by_node: dict[bytes, set[tuple[str, str]]] = {}
+        by_node: dict[NodeId, set[tuple[str, str]]] = {}
         for each in held_now:
             if isinstance(each, PresenceRegister):
                 by_node.setdefault(each.node_id, set()).add((each.group, each.member))
-        assert replica.held_by == by_node
+        assert {node_id: set(held) for node_id, held in replica.held_by.items()} == by_node
         assert all(replica.presences.values())
 
 
@@ -167,7 +168,7 @@ def test_a_member_vanishes_with_its_node_and_comes_back_unchanged() -> None:
 
 def test_a_member_taken_over_belongs_to_its_new_node_alone() -> None:
     replica = replica_of([GROUP, a_node(1), a_node(2), MEMBER, a_presence("g", "a", 2, clock=2)])
-    assert replica.held_by == {an_id(2): {("g", "a")}}
+    assert replica.held_by == {an_id(2): {("g", "a"): None}}
     assert view_of(replica, "g")["a"].node_id == an_id(2)
 
 

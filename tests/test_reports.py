@@ -56,30 +56,33 @@ GROUP = GroupRegister("g", 1)
 NODES = (a_node(0), a_node(1), a_node(2))
 
 
-def test_a_group_is_told_before_its_members_whichever_settles_first() -> None:
+def test_members_wait_until_their_group_was_told() -> None:
     desk = Desk(*NODES, GROUP, a_presence("g", "a", 1))
-    assert desk.tell("g") == []
-    assert desk.tell(ROOT) == [GroupCreated("g", True), MemberJoinedGroup("g", True, "a")]
-    assert desk.tell("g") == []
-    other = Desk(*NODES, GROUP, a_presence("g", "a", 1))
-    assert other.tell(ROOT) == [GroupCreated("g", True)]
-    assert other.tell("g") == [MemberJoinedGroup("g", True, "a")]
-
-
-def test_the_scopes_told_are_returned() -> None:
-    desk = Desk(*NODES, GROUP, a_presence("g", "a", 1))
-    assert desk.reports.report("g", True) == []
-    assert desk.reports.report(ROOT, True) == [ROOT, "g"]
-    assert desk.reports.report("g", True) == ["g"]
-    assert desk.reports.report(WHOLE, True) == []
-
-
-def test_a_view_that_changed_after_it_settled_early_is_told_when_it_settles_again() -> None:
-    desk = Desk(*NODES, GROUP, a_presence("g", "a", 1))
-    assert desk.tell("g") == []
-    desk.learn(a_presence("g", "b", 2))
+    assert desk.reports.waits_for_root("g")
+    assert not desk.reports.waits_for_root(ROOT)
+    assert desk.tell("g", converged=False) == []
     assert desk.tell(ROOT) == [GroupCreated("g", True)]
-    assert desk.tell("g") == [MemberJoinedGroup("g", True, "a"), MemberJoinedGroup("g", True, "b")]
+    assert not desk.reports.waits_for_root("g")
+    assert desk.tell("g") == [MemberJoinedGroup("g", True, "a")]
+
+
+def test_whether_a_scope_was_told_is_returned() -> None:
+    desk = Desk(*NODES, GROUP, a_presence("g", "a", 1))
+    assert desk.reports.report("g", False) is False
+    assert desk.reports.report(ROOT, True) is True
+    assert desk.reports.report("g", True) is True
+    assert desk.reports.report(WHOLE, True) is True
+    assert desk.reports.pending == []
+
+
+def test_members_that_wait_are_overdue_with_their_root() -> None:
+    desk = Desk(*NODES)
+    desk.reports.changed("g", 0.0)
+    desk.learn(GROUP, a_presence("g", "a", 1), now=5.0)
+    assert desk.reports.overdue(DEADLINE) == ["g"]
+    assert desk.tell("g", converged=False) == []
+    assert desk.reports.overdue(DEADLINE) == []
+    assert desk.reports.overdue(5.0 + DEADLINE) == [ROOT, "g"]
 
 
 def test_a_deletion_is_told_after_its_members_are_gone() -> None:

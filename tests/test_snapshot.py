@@ -63,7 +63,7 @@ def test_a_snapshot_never_changes_and_the_next_one_has_the_changes() -> None:
     first = Snapshot().next(state, 1)
     state.merge(GroupRegister("empty", 2), 1.0)
     state.merge(a_node(2, 0, Status.DEAD), 1.0)
-    state.changed_groups |= state.views.touched
+    state.changed_groups.update(state.views.touched)
     second = first.next(state, 2)
     assert first.groups() == {"g", "empty"}
     assert set(first.view("g")) == {"a", "b"}

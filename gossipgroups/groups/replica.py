@@ -29,7 +29,7 @@ class Replica:
         self.nodes: dict[NodeId, NodeRegister] = {}
         self.groups: dict[str, GroupRegister] = {}
         self.presences: dict[str, dict[str, PresenceRegister]] = {}
-        self.held_by: dict[NodeId, set[tuple[str, str]]] = {}
+        self.held_by: dict[NodeId, dict[tuple[str, str], None]] = {}
         self.by_hash: dict[int, Register] = {}
         self.tree = DigestTree()
 
@@ -78,7 +78,7 @@ class Replica:
             self.groups[register.group] = register
         else:
             self.presences.setdefault(register.group, {})[register.member] = register
-            self.held_by.setdefault(register.node_id, set()).add((register.group, register.member))
+            self.held_by.setdefault(register.node_id, {})[register.group, register.member] = None
 
     def _take_out(self, register: Register) -> None:
         if isinstance(register, NodeRegister):
@@ -91,6 +91,6 @@ class Replica:
             if not members:
                 del self.presences[register.group]
             held = self.held_by[register.node_id]
-            held.discard((register.group, register.member))
+            held.pop((register.group, register.member), None)
             if not held:
                 del self.held_by[register.node_id]

@@ -42,7 +42,7 @@ class Views:
         self._replica = replica
         self._views: dict[str, dict[str, PresenceRegister]] = {}
         self.digests: dict[str, int] = {}
-        self.touched: set[str] = set()
+        self.touched: dict[str, None] = {}
         """Groups whose view changed since the caller last cleared this."""
 
     def __getitem__(self, group: str) -> Mapping[str, PresenceRegister]:
@@ -76,7 +76,7 @@ class Views:
                 digest ^= new.hash
                 view[member] = new
             self.digests[group] = digest
-            self.touched.add(group)
+            self.touched[group] = None
         if not view:
             del self._views[group]
             self.digests.pop(group, None)
