@@ -28,7 +28,14 @@ from gossipgroups.ids import Address, NodeId, unpack_address
 from gossipgroups.node import Node
 from gossipgroups.operations import Done
 from gossipgroups.reconcile import Reconciler
-from gossipgroups.registers import GroupRegister, NodeRegister, PresenceRegister, decode_register, hash_bytes
+from gossipgroups.registers import (
+    GroupRegister,
+    NodeRegister,
+    PresenceRegister,
+    Register,
+    decode_register,
+    hash_bytes,
+)
 from gossipgroups.status import Status
 from gossipgroups.swim.dissemination import retransmit_limit
 from gossipgroups.swim.order import phase, skip
@@ -107,7 +114,7 @@ def _eights(value: bytes) -> str:
     return " ".join(value[at : at + 8].hex() for at in range(0, len(value), 8)) or "none"
 
 
-def _decoded(packed: bytes) -> Register:
+def _register_of(packed: bytes) -> Register:
     register = decode_register(packed)
     assert register is not None
     return register
@@ -154,7 +161,7 @@ def _said(name: str, value: Any) -> str:
 
 
 def _of_register(packed: bytes) -> Iterator[tuple[str, str]]:
-    register = _decoded(packed)
+    register = _register_of(packed)
     for name in REGISTER_FIELDS[type(register)]:
         yield name, _said(name, getattr(register, name))
 
@@ -175,7 +182,7 @@ def _decoded(example: Example) -> list[tuple[str, str]]:
     """The fields of an example as the code reads them, after a round trip through its encoder."""
     octets = example.octets
     if example.what == "register":
-        assert _decoded(octets).packed == octets
+        assert _register_of(octets).packed == octets
         return list(_of_register(octets))
     seal = ClusterSeal(CLUSTER)
     bare = example.what == "section"
@@ -220,7 +227,7 @@ def test_every_kind_of_section_and_register_has_an_example() -> None:
     seen: set[type] = set()
     for example in EXAMPLES.values():
         if example.what == "register":
-            seen.add(type(_decoded(example.octets)))
+            seen.add(type(_register_of(example.octets)))
         else:
             payload = (
                 example.octets[9:] if example.what == "datagram" else b"\x92\xc4\x08" + A + example.octets
@@ -237,7 +244,7 @@ def test_the_hash_of_an_example_register_is_the_stated_one(register: str, stated
     ((_, size, key, bucket),) = [
         row for row in _table("register", "bytes", "hash", "bucket") if row[0] == register
     ]
-    value = _decoded(stated.octets).hash
+    value = _register_of(stated.octets).hash
     assert (int(size), key.strip("`"), int(bucket)) == (len(stated.octets), _hash(value), value >> 58)
     assert interval(int(bucket))[0] <= value <= interval(int(bucket))[1]
 
@@ -432,7 +439,7 @@ def test_the_table_of_sizes_is_the_code() -> None:
 def _replica(*titles: str) -> Replica:
     replica = Replica()
     for title in titles:
-        replica.merge(_decoded(EXAMPLES[title].octets))
+        replica.merge(_register_of(EXAMPLES[title].octets))
     return replica
 
 
@@ -441,7 +448,7 @@ def test_the_digests_of_the_examples_are_those_of_their_registers() -> None:
     for title in ("ping", "ack"):
         assert dict(EXAMPLES[title].stated)["digest"] == _hash(both.digest)
     entries = dict(EXAMPLES["settling, root"].stated)
-    assert entries["digest"] == _hash(_decoded(EXAMPLES["group register"].octets).hash)
+    assert entries["digest"] == _hash(_register_of(EXAMPLES["group register"].octets).hash)
     assert entries["live"] == _hash(_blake(A) ^ _blake(B))
 
 
