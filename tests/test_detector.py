@@ -390,6 +390,15 @@ def test_a_probe_ends_with_its_target() -> None:
     assert rig.detector.awareness.score == 0
 
 
+def test_a_node_at_our_own_address_is_gone() -> None:
+    rig = Rig(8)
+    own = rig.state.own
+    rig.learn(NodeRegister(an_id(TARGET), 1, Status.ALIVE, own.address, "before"), 0.0)
+    rig.detector.probe(an_id(TARGET), Purpose.ROUND, 0.1)
+    assert rig.status() is Status.DEAD
+    assert rig.sent() == []
+
+
 # The kernel's word.
 
 

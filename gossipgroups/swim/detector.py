@@ -180,8 +180,13 @@ class Detector:
                     self._give_up(probe)
 
     def probe(self, target: NodeId, purpose: Purpose, now: float) -> None:
-        """Start a probe."""
+        """Start a probe. A node at our own address needs none: the address is ours now, so it is gone."""
         register = self._replica.nodes[target]
+        if register.address == self._replica.nodes[self._me].address:
+            self._learn(register.become(Status.DEAD), now)
+            if purpose is Purpose.CHALLENGE:
+                self.on_challenged(target, False)
+            return
         stretch = self.awareness.stretch
         number = self.numbers.draw()
         self._probes[number] = Probe(
