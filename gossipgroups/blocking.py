@@ -201,6 +201,8 @@ class BlockingCoordinator(Door):
                 for watch in self._watches.matching(event, sequence):
                     try:
                         watch.callback(event)
+                    except CoordinatorClosed:
+                        logger.debug("callback %r was at work when its coordinator stopped", watch.callback)
                     except Exception:
                         logger.exception("callback %r failed on %r", watch.callback, event)
 

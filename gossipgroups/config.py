@@ -64,7 +64,7 @@ class Config:
     repair_datagrams: int = 32
     """Datagrams of registers that answer one repair request; the rest is asked for again."""
     join_retry: float = 0.25
-    """First wait before the seeds are asked again while none has answered; doubles up to `seed_interval`."""
+    """First wait before the seeds are asked again while joining; doubles up to four times this."""
     seed_interval: float = 5.0
     """Time between contacts of seeds that are not live nodes, for as long as the coordinator runs (± 25
     %)."""

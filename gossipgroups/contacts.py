@@ -18,6 +18,8 @@ from gossipgroups.wire.messages import Ack
 
 PENDING = 256
 """Contacts remembered while unanswered."""
+JOIN_GROWTH = 4
+"""The longest wait before the seeds are asked again while joining, in first waits."""
 CATCH_UP = 8
 """Times that a joiner asks at once for what is still missing, before it waits its turn."""
 
@@ -65,10 +67,10 @@ class Contacts:
         addresses, self._catch_up = self._catch_up, []
         if self._seeds_at is not None and self._seeds_at <= now:
             addresses += self._due_seeds()
-            if self.answered:
-                self._wait = self._config.seed_interval
-            self._seeds_at = now + self._wait * (0.75 + self._random.random() / 2)
-            self._wait = min(2 * self._wait, self._config.seed_interval)
+            longest = JOIN_GROWTH * self._config.join_retry
+            wait = self._config.seed_interval if self.joined else self._wait
+            self._seeds_at = now + wait * (0.75 + self._random.random() / 2)
+            self._wait = min(2 * self._wait, longest)
         if self._reach_at is not None and self._reach_at <= now:
             self._reach_at = now + self._config.reach_interval * (0.75 + self._random.random() / 2)
             addresses += self._due_dead()
@@ -139,7 +141,8 @@ class Contacts:
         return {self._own, *(nodes[node_id].address for node_id in self._live.ids)}
 
     def _due_seeds(self) -> list[Address]:
-        taken = self._taken()
+        # Until it has joined it asks seeds that are live nodes too: their answer may have been lost.
+        taken = self._taken() if self.joined else {self._own}
         return [seed for seed in self.seeds if seed not in taken]
 
     def _due_dead(self) -> list[Address]:

@@ -80,12 +80,15 @@ class Backlog:
 class EventStream:
     """The events of a coordinator from now on, one after the other: `async for event in stream`."""
 
-    def __init__(self, group: str | None, buffer: int) -> None:
+    def __init__(self, group: str | None, buffer: int, since: int) -> None:
         self._group = group
+        self._since = since
         self._backlog = Backlog(buffer)
 
-    def offer(self, event: Event) -> None:
-        """Take an event if this stream is about it."""
+    def offer(self, event: Event, sequence: int) -> None:
+        """Take an event that this stream is about, unless it was on its way when the stream began."""
+        if sequence < self._since:
+            return
         if self._group is None or (isinstance(event, GroupEvent) and event.group_id == self._group):
             self._backlog.put(event)
 
@@ -191,7 +194,7 @@ class Coordinator(Door):
         if isinstance(buffer, bool) or not isinstance(buffer, int) or buffer < 1:
             raise InvalidValue(f"buffer is {buffer!r}: it must be a whole number of events, at least 1")
         name = None if group is None else check_name("group id", group)
-        stream = EventStream(name, buffer)
+        stream = EventStream(name, buffer, self._link.snapshot.sequence)
         self._streams.add(stream)
         try:
             yield stream
@@ -203,7 +206,7 @@ class Coordinator(Door):
         """Hand events to streams and callbacks; called in this coordinator's own trio run."""
         for number, event in enumerate(events, sequence):
             for stream in self._streams:
-                stream.offer(event)
+                stream.offer(event, number)
             for watch in self._watches.matching(event, number):
                 if not self._callbacks[watch].put(event):
                     logger.error(
@@ -246,7 +249,9 @@ class _Crossing:
         self.receiver: Delivery = lambda events, sequence: None
         self._token = trio.lowlevel.current_trio_token()
         self._waiting: deque[tuple[list[Event], int]] = deque()
-        self._count = 0
+        # Each is written by one thread only: a sum of both threads would lose updates.
+        self._put = 0
+        self._taken = 0
 
     def publish(self, events: list[Event], sequence: int) -> None:
         """Hand events on, in the application's loop."""
@@ -254,11 +259,11 @@ class _Crossing:
 
     def deliver(self, events: list[Event], sequence: int) -> None:
         """Called in the gossip loop."""
-        if self._count + len(events) > EVENTS_WAITING:
+        if self._put - self._taken + len(events) > EVENTS_WAITING:
             logger.error("the application's loop is too far behind: %d events were not told", len(events))
             return
         self._waiting.append((events, sequence))
-        self._count += len(events)
+        self._put += len(events)
         try:
             self._token.run_sync_soon(self._drain, idempotent=True)
         except trio.RunFinishedError:
@@ -267,7 +272,7 @@ class _Crossing:
     def _drain(self) -> None:
         while self._waiting:
             events, sequence = self._waiting.popleft()
-            self._count -= len(events)
+            self._taken += len(events)
             self.publish(events, sequence)
 
 
@@ -324,6 +329,8 @@ async def open_coordinator(
             except BaseException as error:
                 # Raised again outside the nursery, so that it leaves as it was raised, and not in a group.
                 body = error
+            # Callbacks end with the block, before what they call would fail; the driver is shielded.
+            nursery.cancel_scope.cancel()
             with trio.CancelScope(shield=True):
                 told = await outcome(link.stop())
             if opened and not told:
@@ -333,7 +340,6 @@ async def open_coordinator(
                     config.leave_timeout,
                 )
             coordinator.end_streams()
-            nursery.cancel_scope.cancel()
     except BaseExceptionGroup as group:
         if body is None or group.split(trio.Cancelled)[1] is not None:
             raise

@@ -351,7 +351,8 @@ class Node:
             self._reports.changed(ROOT, now)
             convergence.live_changed(self._reports.pending, now)
         self._root_seen = (state.epochs_digest, state.live.version)
-        for group in state.views.touched:
+        for group, members in state.views.touched.items():
+            self._reports.shown(group, members)
             if convergence.update(group, state.views.digests.get(group, 0), now):
                 self._reports.changed(group, now)
         state.changed_groups.update(state.views.touched)

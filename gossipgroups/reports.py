@@ -7,7 +7,7 @@ told before its members, its deletion after they are gone.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from gossipgroups.config import Config
 from gossipgroups.events import (
@@ -37,11 +37,23 @@ class Reports:
         self._epochs: dict[str, int] = {}
         self._reported: dict[str, Mapping[str, PresenceRegister]] = {}
         self._since: dict[Scope, float] = {}
+        self._shown: dict[str, dict[str, PresenceRegister]] = {}
         self.events: list[Event] = []
 
     def changed(self, scope: Scope, now: float) -> None:
         """A scope differs from what was reported; its deadline runs."""
         self._since.setdefault(scope, now)
+
+    def shown(self, group: str, members: Iterable[str]) -> None:
+        """The view of a group changed by these members, and the application may look at it.
+
+        A member that it may have seen and that is gone before it was reported is told to have joined and
+        left, both unconverged: otherwise it would stay for ever with whoever saw it.
+        """
+        view = self._views[group]
+        for member in members:
+            if member in view and member not in self.reported(group):
+                self._shown.setdefault(group, {})[member] = view[member]
 
     @property
     def pending(self) -> list[Scope]:
@@ -92,6 +104,7 @@ class Reports:
             self._tell_members(group, {}, converged=False)
             self.events.append(GroupDeleted(group, converged=False))
         self._since.pop(group, None)
+        self._shown.pop(group, None)
 
     def _tell_groups(self, converged: bool) -> None:
         for group, register in self._replica.groups.items():
@@ -107,6 +120,13 @@ class Reports:
 
     def _tell_members(self, group: str, view: Mapping[str, PresenceRegister], converged: bool) -> None:
         before = self.reported(group)
+        epoch = self._epochs.get(group, 0)
+        for member, presence in sorted(self._shown.pop(group, {}).items()):
+            if presence.epoch > epoch:
+                self._shown.setdefault(group, {})[member] = presence  # its group is not told yet
+            elif member not in before and member not in view and presence.epoch == epoch:
+                self.events.append(MemberJoinedGroup(group, False, member))
+                self.events.append(MemberLeftGroup(group, False, member, self._reason(presence)))
         for member in sorted(before.keys() | view.keys()):
             old, new = before.get(member), view.get(member)
             if old is new:

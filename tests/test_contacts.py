@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 
 from gossipgroups.config import Config
-from gossipgroups.contacts import CATCH_UP, PENDING, Contacts
+from gossipgroups.contacts import CATCH_UP, JOIN_GROWTH, PENDING, Contacts
 from gossipgroups.ids import Address
 from gossipgroups.state import State
 from gossipgroups.status import Status
@@ -71,12 +71,19 @@ def test_seeds_are_asked_at_once_and_often_and_then_ever_more_seldom() -> None:
     expected = CONFIG.join_retry
     for gap in gaps:
         assert 0.75 * expected <= gap <= 1.25 * expected
-        expected = min(2 * expected, CONFIG.seed_interval)
+        expected = min(2 * expected, JOIN_GROWTH * CONFIG.join_retry)
     assert len(set(gaps)) == len(gaps)
 
 
-def test_only_seeds_that_are_neither_us_nor_live_nodes_are_asked() -> None:
+def test_while_it_joins_it_asks_live_seeds_too_for_their_answer_may_be_lost() -> None:
     rig = Rig(2)
+    rig.contacts.seek((an_address(ME), an_address(1), SEED), 0.0)
+    assert set(rig.due(0.0)) == {an_address(1), SEED}
+
+
+def test_only_seeds_that_are_neither_us_nor_live_nodes_are_asked_after_it() -> None:
+    rig = Rig(2)
+    rig.contacts.joined = True
     rig.contacts.seek((an_address(ME), an_address(1), SEED), 0.0)
     assert rig.due(0.0) == [SEED]
     rig.kill(1)

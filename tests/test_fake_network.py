@@ -476,11 +476,6 @@ async def test_a_group_deleted_on_one_side_has_no_zombie_members(
     await b.join_group("workers")
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="a member that get_members shows before its join was reported, and that leaves before that too, "
-    "is never told to have left",
-)
 async def test_who_was_there_when_a_watch_was_set_is_not_lost(
     network: Network, autojump_clock: MockClock
 ) -> None:

@@ -221,3 +221,21 @@ def test_events_alternate_and_sum_up_to_the_view_told_last(
     assert groups == {group for group, epoch in epochs.items() if epoch % 2}
     for group in ("g", "h"):
         assert members[group] == set(desk.state.views[group])
+
+
+def test_a_member_that_was_shown_and_is_gone_before_it_was_reported_is_told_as_both() -> None:
+    desk = Desk(*NODES, GROUP)
+    desk.tell(ROOT)
+    desk.learn(a_presence("g", "a", 1))
+    desk.reports.shown("g", ["a"])
+    desk.learn(a_presence("g", "a", 1, clock=2, capabilities=None))
+    assert desk.tell("g") == [MemberJoinedGroup("g", False, "a"), MemberLeftGroup("g", False, "a", "left")]
+    assert desk.tell("g") == []
+
+
+def test_a_member_that_was_shown_and_is_reported_is_told_once() -> None:
+    desk = Desk(*NODES, GROUP)
+    desk.tell(ROOT)
+    desk.learn(a_presence("g", "a", 1))
+    desk.reports.shown("g", ["a"])
+    assert desk.tell("g") == [MemberJoinedGroup("g", True, "a")]

@@ -42,8 +42,8 @@ class Views:
         self._replica = replica
         self._views: dict[str, dict[str, PresenceRegister]] = {}
         self.digests: dict[str, int] = {}
-        self.touched: dict[str, None] = {}
-        """Groups whose view changed since the caller last cleared this."""
+        self.touched: dict[str, dict[str, None]] = {}
+        """Groups whose view changed since the caller last cleared this, with the members concerned."""
 
     def __getitem__(self, group: str) -> Mapping[str, PresenceRegister]:
         return self._views.get(group, {})
@@ -76,7 +76,7 @@ class Views:
                 digest ^= new.hash
                 view[member] = new
             self.digests[group] = digest
-            self.touched[group] = None
+            self.touched.setdefault(group, {})[member] = None
         if not view:
             del self._views[group]
             self.digests.pop(group, None)
