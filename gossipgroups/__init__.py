@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gossipgroups.blocking import BlockingCoordinator, Request, get_coordinator
 from gossipgroups.config import Config
-from gossipgroups.coordinator import Coordinator, EventStream, open_coordinator
+from gossipgroups.coordinator import Coordinator, open_coordinator
 from gossipgroups.errors import (
     CoordinatorClosed,
     GossipError,
@@ -36,6 +36,7 @@ from gossipgroups.events import (
 from gossipgroups.ids import Address, NodeId
 from gossipgroups.snapshot import MemberInfo, NodeInfo
 from gossipgroups.status import Status
+from gossipgroups.streams import EventStream
 
 __all__ = [
     "Address",

@@ -14,12 +14,12 @@ from concurrent.futures import Future
 from typing import Any, Generic, TypeVar
 
 from gossipgroups.config import PRESETS
-from gossipgroups.coordinator import EVENTS_WAITING
 from gossipgroups.door import JOINS, LEAVES, Door, Name, check_settings
 from gossipgroups.errors import CoordinatorClosed
 from gossipgroups.events import Event
 from gossipgroups.ids import check_name
 from gossipgroups.snapshot import MemberInfo
+from gossipgroups.streams import EVENTS_WAITING
 from gossipgroups.transport import thread
 from gossipgroups.transport.driver import Driver
 from gossipgroups.transport.link import Link, Settings

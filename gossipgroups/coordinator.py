@@ -19,9 +19,10 @@ import trio
 from gossipgroups.config import Config
 from gossipgroups.door import JOINS, LEAVES, Door, Name, check_settings
 from gossipgroups.errors import CoordinatorClosed, InvalidValue
-from gossipgroups.events import Event, EventsLost, GroupEvent
+from gossipgroups.events import Event, EventsLost
 from gossipgroups.ids import check_name
 from gossipgroups.snapshot import MemberInfo
+from gossipgroups.streams import EVENTS_WAITING, Backlog, EventStream
 from gossipgroups.transport import thread
 from gossipgroups.transport.driver import Driver
 from gossipgroups.transport.link import Delivery, Link, Ticket, outcome
@@ -29,82 +30,8 @@ from gossipgroups.watches import Callback, Kind, Watch
 
 logger = logging.getLogger("gossipgroups")
 
-EVENTS_WAITING = 65_536
-"""Events that may wait for the application's loop, and for one callback: later ones are lost, and counted."""
 STREAM_BUFFER = 1_024
 """Events that wait for one reader of `events`, unless it asks for another number."""
-
-
-class Backlog:
-    """A bounded queue between a publisher that never waits and one reader that does."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._waiting: deque[Event] = deque()
-        self._count = 0
-        self._arrived = trio.Event()
-        self._closed = False
-
-    def put(self, event: Event) -> bool:
-        """Add an event; false when the reader is too far behind: then `EventsLost` stands in its place."""
-        kept = self._count < self._limit
-        if kept:
-            self._waiting.append(event)
-            self._count += 1
-        elif isinstance(last := self._waiting[-1], EventsLost):
-            self._waiting[-1] = EventsLost(last.count + 1)
-        else:
-            self._waiting.append(EventsLost(1))
-        self._arrived.set()
-        return kept
-
-    def close(self, *, drop: bool) -> None:
-        """Let the reader end, after what waits or without it."""
-        if drop:
-            self._waiting.clear()
-        self._closed = True
-        self._arrived.set()
-
-    async def get(self) -> Event | None:
-        """The next event; `None` once closed."""
-        while not self._waiting and not self._closed:
-            self._arrived = trio.Event()
-            await self._arrived.wait()
-        if not self._waiting:
-            return None
-        event = self._waiting.popleft()
-        self._count -= not isinstance(event, EventsLost)
-        return event
-
-
-class EventStream:
-    """The events of a coordinator from now on, one after the other: `async for event in stream`."""
-
-    def __init__(self, group: str | None, buffer: int, since: int) -> None:
-        self._group = group
-        self._since = since
-        self._backlog = Backlog(buffer)
-
-    def offer(self, event: Event, sequence: int) -> None:
-        """Take an event that this stream is about, unless it was on its way when the stream began."""
-        if sequence < self._since:
-            return
-        if self._group is None or (isinstance(event, GroupEvent) and event.group_id == self._group):
-            self._backlog.put(event)
-
-    def close(self) -> None:
-        """End the iteration, after what waits."""
-        self._backlog.close(drop=False)
-
-    def __aiter__(self) -> EventStream:
-        return self
-
-    async def __anext__(self) -> Event:
-        await trio.lowlevel.checkpoint()
-        event = await self._backlog.get()
-        if event is None:
-            raise StopAsyncIteration
-        return event
 
 
 class Coordinator(Door):

@@ -41,14 +41,16 @@ LAYERS = [
     ["gossipgroups.blocking"],
     ["gossipgroups.coordinator"],
     ["gossipgroups.door"],
-    ["gossipgroups.watches", "gossipgroups.transport"],
+    ["gossipgroups.watches", "gossipgroups.streams", "gossipgroups.transport"],
     ["gossipgroups.discovery"],
     ["gossipgroups.local_directory"],
     ["gossipgroups.url"],
     ["gossipgroups.node", "gossipgroups.snapshot"],
+    ["gossipgroups.settling"],
     [
         "gossipgroups.contacts",
         "gossipgroups.convergence",
+        "gossipgroups.gossip",
         "gossipgroups.operations",
         "gossipgroups.reconcile",
         "gossipgroups.reports",
@@ -58,13 +60,29 @@ LAYERS = [
     ["gossipgroups.groups"],
     ["gossipgroups.wire"],
     ["gossipgroups.registers", "gossipgroups.events"],
-    ["gossipgroups.budget", "gossipgroups.config", "gossipgroups.digest", "gossipgroups.stats"],
+    [
+        "gossipgroups.budget",
+        "gossipgroups.clock",
+        "gossipgroups.config",
+        "gossipgroups.digest",
+        "gossipgroups.stats",
+    ],
     ["gossipgroups.ids", "gossipgroups.status"],
     ["gossipgroups.errors"],
 ]
 """From the doors down to the foundations: a room imports from layers below, or its own folder."""
 
-IMPURE = ("transport", "cli", "blocking", "coordinator", "discovery", "door", "local_directory", "watches")
+IMPURE = (
+    "transport",
+    "cli",
+    "blocking",
+    "coordinator",
+    "discovery",
+    "door",
+    "local_directory",
+    "streams",
+    "watches",
+)
 """Everything else is a pure room, a new one too."""
 
 

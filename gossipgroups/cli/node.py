@@ -20,8 +20,9 @@ from gossipgroups.cli.held import group_rows, node_rows
 from gossipgroups.cli.lines import Printer
 from gossipgroups.cli.operations import Operation, carry_out, carry_out_line
 from gossipgroups.cli.running import reader_gone
-from gossipgroups.coordinator import Coordinator, EventStream
+from gossipgroups.coordinator import Coordinator
 from gossipgroups.events import MemberJoinedGroup, MemberLeftGroup
+from gossipgroups.streams import EventStream
 
 BUFFER = 65_536
 """Events that may wait while nobody reads our output."""

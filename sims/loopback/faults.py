@@ -172,13 +172,15 @@ async def _cut_and_heal(options: Options, network: Network, cluster: Cluster, se
         await ledger.outcome(change, 0.001)
     await trio.sleep(GRACE)
     members = [(await cluster.ask(name, "members", within=BOOT))["members"] for name in NAMES]
+    # Of every join, not only those owed: a member that was told gone by mistake has to come back too.
+    joined = [each.at for each in ledger.records if each.kind == "joined" and each.at >= healed_at]
     missed = sum(len(change.owed) for change in (*partings, *returns))
     return Split(
         seconds=options.split,
         seeds=seeds,
         parted_after=_last_after(partings, cut_at),
         views_after=None if whole is None else whole - healed_at,
-        groups_after=_last_after(returns, healed_at),
+        groups_after=None if missed else max(joined) - healed_at,
         missed=missed,
         unexpected=ledger.unexpected,
         sound=whole is not None

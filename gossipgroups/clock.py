@@ -1,0 +1,37 @@
+"""The node's own clock, which stands still while its process is stalled.
+
+Law: own time never goes back, and a stall takes no own time: a node that was stopped finds the acks that wait
+for it before its timers accuse anybody, and one that is starved runs slower instead of accusing more.
+"""
+
+from __future__ import annotations
+
+
+class StallClock:
+    """Own time, in seconds, from the time of the caller and the wake-ups that were asked of it."""
+
+    __slots__ = ("_awaited", "_stalled", "_tolerance", "now")
+
+    def __init__(self, now: float, tolerance: float) -> None:
+        self.now = now
+        self._tolerance = tolerance
+        self._stalled = 0.0
+        self._awaited: float | None = None
+
+    def read(self, now: float) -> float:
+        """Let own time pass up to the caller's; returns the stall that this ended, in seconds, or 0."""
+        late = 0.0 if self._awaited is None else now - self._awaited
+        self._awaited = None
+        if late <= self._tolerance:
+            late = 0.0
+        self._stalled += late
+        self.now = max(self.now, now - self._stalled)
+        return late
+
+    def await_until(self, due: float | None) -> float:
+        """The caller's time at which to wake up for own time `due`; infinity when nothing is due."""
+        if due is None:
+            self._awaited = None
+            return float("inf")
+        self._awaited = max(due, self.now) + self._stalled
+        return self._awaited

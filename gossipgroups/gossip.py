@@ -1,0 +1,90 @@
+"""When rumours travel, and to whom.
+
+Law: news goes on at once to a few nodes drawn at random, within a budget, and never to those that this turn's
+news came from; what is not new is told again each interval; every other datagram to a live node carries what
+fits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from gossipgroups.budget import Budget
+from gossipgroups.config import Config
+from gossipgroups.ids import Address, NodeId, Random
+from gossipgroups.state import State
+from gossipgroups.swim.dissemination import Age, RumourQueue, retransmit_limit
+from gossipgroups.wire.outbox import Outbox
+
+
+class Gossip:
+    """The rounds of gossip of one node."""
+
+    def __init__(
+        self,
+        me: NodeId,
+        state: State,
+        rumours: RumourQueue,
+        outbox: Outbox,
+        config: Config,
+        random: Random,
+        age: Age,
+        now: float,
+    ) -> None:
+        self._me = me
+        self._state = state
+        self._rumours = rumours
+        self._outbox = outbox
+        self._config = config
+        self._random = random
+        self._age = age
+        self._budget = Budget(config.news_rate, max(config.news_rate / 4, config.fanout))
+        self._news_from: set[NodeId] = set()
+        self._at = now
+
+    @property
+    def limit(self) -> int:
+        """How often a rumour is told by this node."""
+        return retransmit_limit(self._config.retransmit_multiplier, len(self._state.live))
+
+    def heard_news(self, sender: NodeId) -> None:
+        """Something new came from this node: it need not be told this turn."""
+        self._news_from.add(sender)
+
+    def send(self, now: float) -> None:
+        """Begin a round, if one is due."""
+        if not self._has_news():
+            return
+        news = self._rumours.fresh and self._budget.spend(self._config.fanout, now)
+        if news or self._at <= now:
+            self._at = now + self._config.gossip_interval
+            for address in self.draw(self._config.fanout, self._news_from if news else ()):
+                self._outbox.open(address)
+            self._news_from.clear()
+
+    def deadline(self, now: float) -> float | None:
+        """When the next round is due."""
+        if not self._has_news():
+            return None
+        if self._rumours.fresh:
+            return min(self._at, self._budget.ready_at(self._config.fanout, now))
+        return self._at
+
+    def fill(self, room: int) -> list[bytes]:
+        """Sections of rumours for a datagram with so much room."""
+        return self._rumours.take(room, self.limit, self._age) if self._rumours else []
+
+    def draw(self, count: int, but: Iterable[NodeId] = ()) -> list[Address]:
+        """Up to so many addresses of live nodes, at random."""
+        excluded = {self._me, *but}
+        others = [node_id for node_id in self._state.live.ids if node_id not in excluded]
+        chosen = []
+        for _ in range(min(count, len(others))):
+            place = self._random.randrange(len(others))
+            others[place], others[-1] = others[-1], others[place]
+            chosen.append(self._state.replica.nodes[others.pop()].address)
+        return chosen
+
+    def _has_news(self) -> bool:
+        others = len(self._state.live) - self._state.own.status.live
+        return bool(self._rumours) and others > 0

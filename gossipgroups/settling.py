@@ -1,0 +1,128 @@
+"""Settling at work: views compared, entries sent and answered, changes reported, operations ended.
+
+Law: what is compared with an entry is the view after all registers of its datagram; what is reported as
+converged is settled at that moment; an operation ends with the report of what it changed.
+"""
+
+from __future__ import annotations
+
+from gossipgroups.config import Config
+from gossipgroups.convergence import Convergence
+from gossipgroups.gossip import Gossip
+from gossipgroups.ids import Address, NodeId
+from gossipgroups.operations import Operations
+from gossipgroups.reports import Reports
+from gossipgroups.state import State
+from gossipgroups.swim.dissemination import RumourQueue
+from gossipgroups.wire.codec import pack_section, split_entries
+from gossipgroups.wire.messages import ROOT, AskSettling, Entry, Scope, Settling
+from gossipgroups.wire.outbox import Outbox
+
+FAREWELLS = 16
+"""Leavers that are told when their leave has settled."""
+
+
+class Settler:
+    """Joins the state, the rules of convergence, the reports and the operations of one node."""
+
+    def __init__(
+        self,
+        state: State,
+        convergence: Convergence,
+        reports: Reports,
+        operations: Operations,
+        rumours: RumourQueue,
+        gossip: Gossip,
+        outbox: Outbox,
+        config: Config,
+    ) -> None:
+        self._state = state
+        self._convergence = convergence
+        self._reports = reports
+        self._operations = operations
+        self._rumours = rumours
+        self._gossip = gossip
+        self._outbox = outbox
+        self._config = config
+        self._root_seen = (0, 0)
+        self._farewells: dict[Address, None] = {}
+
+    def end_turn(self, now: float) -> None:
+        """Carry out operations, and report what has settled or is overdue."""
+        self._operations.run()
+        self.compare_views(now)
+        # Once the root was told, groups that waited for it may be told too.
+        while settled := self._convergence.settled(self._reports.waits_for_root):
+            for scope in settled:
+                self._report(scope, converged=True)
+                self._rumours.settled(scope)
+        for scope in self._reports.overdue(now):
+            self._report(scope, converged=False)
+        for scope in sorted(self._operations.awaited.difference(self._reports.pending), key=str):
+            # Changed and changed back within the turn: there is nothing to report.
+            self._operations.reported(scope, converged=True)
+
+    def compare_views(self, now: float) -> None:
+        """Start to settle what has changed since the last comparison."""
+        state, convergence = self._state, self._convergence
+        epochs, version = self._root_seen
+        if state.epochs_digest != epochs and convergence.update(ROOT, state.epochs_digest, now):
+            self._reports.changed(ROOT, now)
+        if state.live.version != version:
+            self._reports.changed(ROOT, now)
+            convergence.live_changed(self._reports.pending, now)
+        self._root_seen = (state.epochs_digest, state.live.version)
+        for group, members in state.views.touched.items():
+            self._reports.shown(group, members)
+            if convergence.update(group, state.views.digests.get(group, 0), now):
+                self._reports.changed(group, now)
+        state.changed_groups.update(state.views.touched)
+        state.views.touched.clear()
+
+    def send(self, now: float) -> None:
+        """Send the entries that are due, and what leavers wait for."""
+        due = ((Settling, self._convergence.pushes(now)), (AskSettling, self._convergence.asks(now)))
+        for shape, targets in due:
+            for target, entries in targets:
+                address = self._state.replica.nodes[target].address
+                self._send_entries(shape, address, entries)
+                self._outbox.open(address)
+        if self._farewells and self._convergence.is_settled(ROOT):
+            for address in self._farewells:
+                self._send_entries(Settling, address, [self._convergence.entry(ROOT)])
+            self._farewells.clear()
+
+    def say_farewell(self) -> None:
+        """Ask a few nodes about the root, which this node has just left."""
+        for address in self._gossip.draw(self._config.fanout):
+            self._send_entries(AskSettling, address, [self._convergence.entry(ROOT)])
+            self._outbox.open(address)
+
+    def hear(self, sender: NodeId, address: Address, section: Settling | AskSettling, now: float) -> bool:
+        """Take in entries and answer them; whether the sender asked about a view that differs from ours."""
+        self.compare_views(now)
+        asked = isinstance(section, AskSettling)
+        differs = False
+        answers = []
+        for entry in section.entries:
+            more = self._convergence.hear(section.live, entry, now)
+            if more is None:
+                differs = True
+            elif more and (asked or entry.stamp < self._convergence[entry.scope].stamp):
+                answers.append(self._convergence.entry(entry.scope))
+        self._send_entries(Settling, address, answers)
+        if asked and sender not in self._state.live and len(self._farewells) < FAREWELLS:
+            self._farewells[address] = None
+        return asked and differs
+
+    def _report(self, scope: Scope, converged: bool) -> None:
+        if self._reports.report(scope, converged):
+            self._operations.reported(scope, converged)
+        self._state.events += self._reports.events
+        self._reports.events.clear()
+
+    def _send_entries(
+        self, shape: type[Settling | AskSettling], address: Address, entries: list[Entry]
+    ) -> None:
+        for some in split_entries(entries):
+            self._outbox.add(address, pack_section(shape(self._state.live.digest, some)))
