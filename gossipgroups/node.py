@@ -184,8 +184,10 @@ class Node:
         except BadPacket as error:
             self.stats.refused[error.reason] += 1
             return
+        known = self.state.replica.by_hash
         for register, age, repaired in registers:
-            self._hear(register, message.sender, age, repaired, now)
+            if register.hash not in known:
+                self._hear(register, message.sender, age, repaired, now)
         for section in message.sections:
             handler = _HANDLERS.get(type(section))
             if handler is not None:
@@ -259,6 +261,8 @@ class Node:
         if isinstance(register, NodeRegister) and register.node_id == self.node_id:
             if register.rank > self.state.own.rank:
                 self._refute(register.incarnation, now)
+            return
+        if isinstance(register, NodeRegister) and self._detector.doubts(register, now):
             return
         # What a joiner is given, the others have.
         tell = not repaired or self.joined

@@ -390,6 +390,40 @@ def test_a_probe_ends_with_its_target() -> None:
     assert rig.detector.awareness.score == 0
 
 
+def test_a_death_of_a_node_held_alive_waits_for_its_ack() -> None:
+    rig = Rig(8)
+    death = a_node(TARGET, 0, Status.DEAD)
+    assert rig.detector.doubts(death, 0.0)
+    ping = next(section for number, section in rig.sent() if number == TARGET and isinstance(section, Ping))
+    assert rig.detector.doubts(death, 0.1)
+    assert rig.sent() == []
+    rig.detector.on_ack(an_id(TARGET), Ack(ping.number, 0))
+    rig.detector.tick(TIMEOUT)
+    assert rig.status() is Status.ALIVE
+
+
+@pytest.mark.parametrize("believed", ["no ack", "accused", "refused"])
+def test_a_doubted_death_is_believed(believed: str) -> None:
+    rig = Rig(8)
+    assert rig.detector.doubts(a_node(TARGET, 0, Status.DEAD), 0.0)
+    if believed == "no ack":
+        rig.detector.tick(TIMEOUT)
+    elif believed == "accused":
+        rig.detector.on_accusation(_charge(5), 0.1)
+    else:
+        rig.detector.on_refused(an_address(TARGET), 0.1)
+    assert rig.status() is Status.DEAD
+    assert rig.relays(PERIOD) == {}
+
+
+def test_a_death_is_not_doubted_when_there_is_no_reason_to() -> None:
+    rig = Rig(8)
+    assert not rig.detector.doubts(a_node(99, 0, Status.DEAD), 0.0)
+    assert not rig.detector.doubts(a_node(TARGET, 0, Status.LEFT), 0.0)
+    rig.detector.on_accusation(_charge(5), 0.0)
+    assert not rig.detector.doubts(a_node(TARGET, 0, Status.DEAD), 0.0)
+
+
 def test_a_node_at_our_own_address_is_gone() -> None:
     rig = Rig(8)
     own = rig.state.own

@@ -11,6 +11,7 @@ import pytest
 from gossipgroups.config import DATAGRAM_BYTES, Config
 from gossipgroups.errors import MemberAlreadyJoined
 from gossipgroups.events import (
+    Event,
     GroupCreated,
     GroupDeleted,
     GroupEvent,
@@ -616,6 +617,21 @@ def test_pings_for_another_are_answered_not_me() -> None:
 def _split(wire: Wire, left: int) -> None:
     side = {node: place < left for place, node in enumerate(wire.nodes)}
     wire.cut = lambda source, target: side[source] != side[target]
+
+
+def test_after_a_heal_nobody_is_taken_for_dead_on_the_word_of_the_other_side() -> None:
+    wire = _cluster(6)
+    for place, node in enumerate(wire.nodes):
+        _do(wire, node, Join("g", f"m{place}", NOTHING, create=True))
+    _split(wire, 3)
+    wire.run(40)
+    before = {node: len(_told(wire, node, Event)) for node in wire.nodes}
+    wire.cut = lambda source, target: False
+    assert wire.run_until(wire.agree, 5)
+    wire.run(1)
+    for node in wire.nodes:
+        since = _told(wire, node, Event)[before[node] :]
+        assert {type(event) for event in since} == {NodeJoined, MemberJoinedGroup}
 
 
 def test_each_side_of_a_cut_settles_its_own_view_and_the_heal_settles_the_union() -> None:

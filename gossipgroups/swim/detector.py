@@ -34,6 +34,7 @@ from gossipgroups.wire.messages import (
     NotMe,
     Ping,
     PingReq,
+    Rumours,
 )
 from gossipgroups.wire.outbox import Outbox
 
@@ -80,6 +81,7 @@ class Detector:
         self.order = ProbeOrder(me, config.probe_period)
         self.awareness = Awareness(config.awareness_limit)
         self.suspicions: dict[NodeId, Suspicion] = {}
+        self._doubts: dict[NodeId, NodeRegister] = {}
         self.on_challenged: Callable[[NodeId, bool], None] = lambda target, alive: None
 
     def on_ping(self, address: Address, ping: Ping, now: float) -> None:
@@ -104,6 +106,8 @@ class Detector:
             del self._probes[number]
             if probe.purpose is Purpose.ROUND:
                 self.awareness.note(evidence_of.PROBE_ANSWERED)
+            elif probe.purpose is Purpose.DOUBT:
+                self._doubts.pop(probe.target, None)
             elif probe.purpose is Purpose.CHALLENGE:
                 self.on_challenged(probe.target, True)
             return
@@ -174,10 +178,27 @@ class Detector:
             elif probe.evidence is SILENT:
                 probe.evidence = REFUSED
                 self._accuse(probe.target, REFUSED, now)
-                if probe.stage is Stage.DIRECT:
+                if probe.stage is Stage.DIRECT and probe.number in self._probes:
                     self._ask_others(probe, now)
                 if probe.purpose is Purpose.CHALLENGE:
                     self._give_up(probe)
+
+    def doubts(self, register: NodeRegister, now: float) -> bool:
+        """Whether a death that was heard of must wait: we hold the node alive, and nobody has accused it.
+
+        After a partition each side hears from the other that its own live nodes are dead. They are asked
+        first, and told, so that they refute; a death is believed when there is no ack in time.
+        """
+        held = self._replica.nodes.get(register.node_id)
+        if register.status is not Status.DEAD or held is None or held.status is not Status.ALIVE:
+            return False
+        if register.incarnation < held.incarnation:
+            return False
+        if register.node_id not in self._doubts:
+            self._doubts[register.node_id] = register
+            self._outbox.add(held.address, pack_section(Rumours([register.packed])))
+            self.probe(register.node_id, Purpose.DOUBT, now)
+        return register.node_id in self._doubts
 
     def probe(self, target: NodeId, purpose: Purpose, now: float) -> None:
         """Start a probe. A node at our own address needs none: the address is ours now, so it is gone."""
@@ -201,6 +222,10 @@ class Detector:
 
     def status_changed(self, register: NodeRegister, now: float) -> None:
         """A register of another node was merged: begin or end its suspicion, end the probes of one gone."""
+        doubted = self._doubts.pop(register.node_id, None)
+        if doubted is not None and register.status is Status.SUSPECT:
+            self._learn(doubted, now)
+            return
         if not register.status.live:
             for probe in [each for each in self._probes.values() if each.target == register.node_id]:
                 self._give_up(probe)
@@ -219,7 +244,7 @@ class Detector:
             self.probe(due[0], Purpose.ROUND, now)
             self.order.done(self._live, self.awareness.stretch)
         for probe in [each for each in self._probes.values() if each.deadline <= now]:
-            if probe.stage is Stage.DIRECT:
+            if probe.stage is Stage.DIRECT and probe.purpose is not Purpose.DOUBT:
                 self._ask_others(probe, now)
             else:
                 self._fail(probe, now)
@@ -284,6 +309,9 @@ class Detector:
 
     def _fail(self, probe: Probe, now: float) -> None:
         self._give_up(probe)
+        if probe.purpose is Purpose.DOUBT and (doubted := self._doubts.pop(probe.target, None)):
+            self._learn(doubted, now)
+            return
         if probe.purpose is Purpose.ROUND and probe.evidence is SILENT:
             missed = len(probe.asked) - len(probe.nacked)
             self.awareness.note(missed if probe.asked else evidence_of.PROBE_UNANSWERED)

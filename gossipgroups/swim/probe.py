@@ -6,6 +6,8 @@ Law: a probe is in exactly one stage, goes only forward, and ends once: by an ac
     DIRECT  --time-out, or port refused---> INDIRECT   (k others are asked)
     INDIRECT --ack------------------------> answered
     INDIRECT --end of the period----------> failed
+
+A doubt asks nobody: it has failed when its time-out has passed or its port is refused.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ class Purpose(Enum):
     ROUND = "its turn"
     CORROBORATE = "another suspects it"
     CHALLENGE = "a member id that it holds is wanted"
+    DOUBT = "others hold it dead, and we hold it alive"
 
 
 class Stage(Enum):
