@@ -30,6 +30,8 @@ from gossipgroups.watches import Callback, Kind, Watch
 
 logger = logging.getLogger("gossipgroups")
 
+LAST = 2**63
+"""A sequence number after all others."""
 STREAM_BUFFER = 1_024
 """Events that wait for one reader of `events`, unless it asks for another number."""
 
@@ -179,6 +181,8 @@ class _Crossing:
         # Each is written by one thread only: a sum of both threads would lose updates.
         self._put = 0
         self._taken = 0
+        self._lost = 0
+        self._lost_told = 0
 
     def publish(self, events: list[Event], sequence: int) -> None:
         """Hand events on, in the application's loop."""
@@ -188,6 +192,7 @@ class _Crossing:
         """Called in the gossip loop."""
         if self._put - self._taken + len(events) > EVENTS_WAITING:
             logger.error("the application's loop is too far behind: %d events were not told", len(events))
+            self._lost += len(events)
             return
         self._waiting.append((events, sequence))
         self._put += len(events)
@@ -201,6 +206,9 @@ class _Crossing:
             events, sequence = self._waiting.popleft()
             self._taken += len(events)
             self.publish(events, sequence)
+        if self._lost > self._lost_told:
+            lost, self._lost_told = self._lost - self._lost_told, self._lost
+            self.publish([EventsLost(lost)], LAST)
 
 
 @asynccontextmanager

@@ -85,6 +85,7 @@ class Door:
             "received_bytes": stats.received_bytes,
             "sent": stats.sent,
             "sent_bytes": stats.sent_bytes,
+            "unsent": stats.unsent,
             "refused": dict(stats.refused),
             "stalls": stats.stalls,
             "refutations": stats.refutations,

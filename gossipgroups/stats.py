@@ -14,6 +14,8 @@ class Stats:
     received_bytes: int = 0
     sent: int = 0
     sent_bytes: int = 0
+    unsent: int = 0
+    """Datagrams, counted in `sent`, that the system did not take: a full buffer, or no route."""
     refused: Counter[str] = field(default_factory=Counter)
     """Datagrams dropped unprocessed, by reason."""
     stalls: int = 0

@@ -69,7 +69,8 @@ class EventStream:
         """Take an event that this stream is about, unless it was on its way when the stream began."""
         if sequence < self._since:
             return
-        if self._group is None or (isinstance(event, GroupEvent) and event.group_id == self._group):
+        everything = self._group is None or isinstance(event, EventsLost)
+        if everything or (isinstance(event, GroupEvent) and event.group_id == self._group):
             self._backlog.put(event)
 
     def close(self) -> None:

@@ -153,14 +153,14 @@ class Detector:
         register = self._replica.nodes.get(accusation.subject)
         if register is None or register.incarnation != accusation.incarnation:
             return
+        if accusation.accuser not in self._live:
+            return  # whoever is dead or unknown here has no word in it
         if register.status is Status.ALIVE:
             self._learn(register.become(Status.SUSPECT), now, tell=False)
             if accusation.subject in self.suspicions and self._is_corroborator(accusation):
                 self.probe(accusation.subject, Purpose.CORROBORATE, now)
         suspicion = self.suspicions.get(accusation.subject)
-        if suspicion is None or accusation.accuser not in self._live:
-            return
-        if suspicion.confirm(accusation.accuser, accusation.evidence):
+        if suspicion is not None and suspicion.confirm(accusation.accuser, accusation.evidence):
             self._rumours.accuse(accusation)
 
     def on_refused(self, address: Address, now: float) -> None:

@@ -139,7 +139,8 @@ class Driver:
             node.refused(address, now)
         node.tick(now)
         for datagram, address in node.datagrams(now):
-            datagrams.send(datagram, address)
+            if not datagrams.send(datagram, address):
+                node.stats.unsent += 1
         self._publish()
 
     def _receive(self, datagram_untrusted: bytes, source: Address, now: float) -> None:
