@@ -636,12 +636,19 @@ def test_a_few_chosen_alike_by_all_probe_a_suspect_on_hearing_of_it(incarnation:
             continue
         rig = Rig(12, me=me)
         rig.learn(a_node(TARGET, incarnation), 0.0)
-        rig.detector.on_accusation(_charge(20, incarnation), 0.0)
+        first, second = [number for number in range(12) if number not in (me, TARGET)][:2]
+        rig.detector.on_accusation(_charge(first, incarnation), 0.0)
         probing += [me for to, section in rig.sent() if to == TARGET and isinstance(section, Ping)]
-        rig.detector.on_accusation(_charge(21, incarnation), 0.0)
+        rig.detector.on_accusation(_charge(second, incarnation), 0.0)
         assert rig.sent() == []
     chosen = CONFIG.indirect_probes + 1
     assert chosen - 1 <= len(probing) == len(set(probing)) <= chosen
+
+
+def test_an_accuser_that_is_not_live_here_is_not_heard() -> None:
+    rig = Rig(8)
+    rig.detector.on_accusation(_charge(20), 0.0)
+    assert rig.status() is Status.ALIVE
 
 
 def test_one_who_is_not_live_itself_corroborates_nothing() -> None:
