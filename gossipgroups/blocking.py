@@ -7,6 +7,7 @@ thread, and none of its threads keeps the interpreter alive.
 
 from __future__ import annotations
 
+import inspect
 import logging
 import queue
 import threading
@@ -15,7 +16,7 @@ from typing import Any, Generic, TypeVar
 
 from gossipgroups.config import PRESETS
 from gossipgroups.door import JOINS, LEAVES, Door, Name, check_settings
-from gossipgroups.errors import CoordinatorClosed
+from gossipgroups.errors import CoordinatorClosed, InvalidValue
 from gossipgroups.events import Event
 from gossipgroups.ids import check_name
 from gossipgroups.snapshot import MemberInfo
@@ -85,7 +86,10 @@ class BlockingCoordinator(Door):
                 self._link.stop().result(self._settings.config.leave_timeout + START_MARGIN)
                 raise
             threading.Thread(
-                target=self._dispatch, args=(self._events,), name="gossipgroups-callbacks", daemon=True
+                target=self._dispatch,
+                args=(self._events, self._watches),
+                name="gossipgroups-callbacks",
+                daemon=True,
             ).start()
             self._started = True
 
@@ -102,6 +106,7 @@ class BlockingCoordinator(Door):
             self._started = False
             told = self._link.stop().result(self._settings.config.leave_timeout + START_MARGIN)
             self._events.put(None)
+            self._watches.clear()
             self._watches = WatchTable()
             if not told:
                 logger.warning(
@@ -195,15 +200,21 @@ class BlockingCoordinator(Door):
         else:
             logger.error("callbacks are too far behind: %d events were not told", len(events))
 
-    def _dispatch(self, events: queue.Queue[tuple[list[Event], int] | None]) -> None:
+    def _dispatch(self, events: queue.Queue[tuple[list[Event], int] | None], watches: WatchTable) -> None:
+        # With its own table: old events that wait behind a long callback are not for a restart's watches.
         while (batch := events.get()) is not None:
             for sequence, event in enumerate(batch[0], batch[1]):
-                for watch in self._watches.matching(event, sequence):
+                for watch in watches.matching(event, sequence):
                     try:
-                        watch.callback(event)
+                        result = watch.callback(event)
+                        if inspect.iscoroutine(result):
+                            result.close()
+                            logger.error(
+                                "callback %r is async: the blocking API calls plain functions", watch.callback
+                            )
                     except CoordinatorClosed:
                         logger.debug("callback %r was at work when its coordinator stopped", watch.callback)
-                    except Exception:
+                    except BaseException:  # SystemExit too: the thread serves the other callbacks as well
                         logger.exception("callback %r failed on %r", watch.callback, event)
 
 
@@ -215,6 +226,11 @@ def get_coordinator(url: str, member_id: Name) -> BlockingCoordinator:
     `LimitExceeded`.
     """
     parts = parse_url(url)
+    if parts.options:
+        raise InvalidValue(
+            f"URL {url!r}: {', '.join(sorted(parts.options))} is no option, or has no value: "
+            "there are bind, advertise, preset and join_timeout"
+        )
     return BlockingCoordinator(
         check_settings(
             member_id,

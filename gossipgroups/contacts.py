@@ -8,13 +8,15 @@ even after each side has declared the other dead.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from gossipgroups.config import Config
 from gossipgroups.groups.replica import Replica
 from gossipgroups.ids import Address, NodeId, Random
 from gossipgroups.status import Status
 from gossipgroups.swim.live import LiveSet
 from gossipgroups.swim.probe import Numbers
-from gossipgroups.wire.messages import Ack
+from gossipgroups.wire.messages import Ack, Ping, Section
 
 PENDING = 256
 """Contacts remembered while unanswered."""
@@ -35,10 +37,10 @@ class Contacts:
         self._numbers = numbers
         self._config = config
         self._random = random
-        self._own = own
         self._pending: dict[int, Address] = {}
         self._gone: set[NodeId] = set()
         self._refused: set[Address] = set()
+        self._ours = {own}
         self._wait = config.join_retry
         self._seeds_at: float | None = None
         self._reach_at: float | None = None
@@ -49,7 +51,7 @@ class Contacts:
         self.answered = False
         """Whether any node has answered."""
         self.joined = False
-        """Whether our state was equal to that of a node that answered."""
+        """Whether our state was equal to that of a node that answered, or `CATCH_UP` did not suffice."""
 
     def seek(self, seeds: tuple[Address, ...], now: float) -> None:
         """Contact these addresses from now on, at once when none has answered yet."""
@@ -94,6 +96,12 @@ class Contacts:
             self._theirs = ack.digest
             self._catch_up = [address]
 
+    def on_own(self, sections: Iterable[Section]) -> None:
+        """Our own datagram came back: the address that it was sent to is another one of ours."""
+        for section in sections:
+            if isinstance(section, Ping) and (address := self._pending.pop(section.number, None)):
+                self._ours.add(address)
+
     def turn_ended(self) -> None:
         """All that waited has been merged: compare with the node that answered."""
         if self._theirs is None:
@@ -115,7 +123,12 @@ class Contacts:
     @property
     def hopeless(self) -> bool:
         """Whether every seed is this node itself or a closed port."""
-        return all(seed == self._own or seed in self._refused for seed in self.seeds)
+        return all(seed in self._ours or seed in self._refused for seed in self.seeds)
+
+    @property
+    def own_seed(self) -> bool:
+        """Whether one of the seeds is this node itself."""
+        return not self._ours.isdisjoint(self.seeds)
 
     def forget(self, node_id: NodeId) -> None:
         """The node was dropped from the replica."""
@@ -138,11 +151,11 @@ class Contacts:
     def _taken(self) -> set[Address]:
         """Addresses of live nodes: nobody else can be found there."""
         nodes = self._replica.nodes
-        return {self._own, *(nodes[node_id].address for node_id in self._live.ids)}
+        return {*self._ours, *(nodes[node_id].address for node_id in self._live.ids)}
 
     def _due_seeds(self) -> list[Address]:
         # Until it has joined it asks seeds that are live nodes too: their answer may have been lost.
-        taken = self._taken() if self.joined else {self._own}
+        taken = self._taken() if self.joined else self._ours
         return [seed for seed in self.seeds if seed not in taken]
 
     def _due_dead(self) -> list[Address]:

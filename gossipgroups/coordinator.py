@@ -10,8 +10,8 @@ from __future__ import annotations
 import inspect
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Literal
 
 import trio
@@ -44,6 +44,11 @@ class Coordinator(Door):
         self._nursery = nursery
         self._streams: set[EventStream] = set()
         self._callbacks: dict[Watch, Backlog] = {}
+        # A join and a leave watch must see a leave and a join that were told together in that order: plain
+        # callbacks are called by one task. An async one may take its time, so each has a task of its own.
+        self._turns: deque[Watch] = deque()
+        self._turn_came = trio.Event()
+        nursery.start_soon(self._call_plain)
 
     async def create_group(self, group_id: Name, *, wait: bool = True) -> bool:
         """Create a group. Raises `GroupAlreadyExists`.
@@ -137,7 +142,11 @@ class Coordinator(Door):
             for stream in self._streams:
                 stream.offer(event, number)
             for watch in self._watches.matching(event, number):
-                if not self._callbacks[watch].put(event):
+                if self._callbacks[watch].put(event):
+                    if not inspect.iscoroutinefunction(watch.callback):
+                        self._turns.append(watch)
+                        self._turn_came.set()
+                else:
                     logger.error(
                         "callback %r is too far behind: %r was not told to it", watch.callback, event
                     )
@@ -149,26 +158,57 @@ class Coordinator(Door):
 
     def _begin(self, watch: Watch) -> None:
         self._callbacks[watch] = Backlog(EVENTS_WAITING)
-        self._nursery.start_soon(_call, watch, self._callbacks[watch])
+        if inspect.iscoroutinefunction(watch.callback):
+            self._nursery.start_soon(_call, watch, self._callbacks[watch])
 
     def _cease(self, kind: Kind, group_id: Name, callback: Callback) -> None:
         watch = self._unwatch(kind, group_id, callback)
         self._callbacks.pop(watch).close(drop=True)
 
+    async def _call_plain(self) -> None:
+        """Call plain callbacks in the order of the events; what they return to be awaited, waits apart."""
+        while True:
+            await trio.lowlevel.checkpoint()
+            while not self._turns:
+                self._turn_came = trio.Event()
+                await self._turn_came.wait()
+            watch = self._turns.popleft()
+            backlog = self._callbacks.get(watch)  # None: unwatched meanwhile
+            event = None if backlog is None else await _next(backlog)
+            if event is not None:
+                with _logged(watch, event):
+                    result = watch.callback(event)
+                    if inspect.isawaitable(result):
+                        self._nursery.start_soon(_finish, watch, event, result)
+
 
 async def _call(watch: Watch, backlog: Backlog) -> None:
-    """Call a watch's callback with its events. What it raises is logged, and affects nothing else."""
-    while (event := await backlog.get()) is not None:
-        if isinstance(event, EventsLost):
-            continue
-        try:
-            result = watch.callback(event)
-            if inspect.isawaitable(result):
-                await result
-        except CoordinatorClosed:
-            logger.debug("callback %r was at work when its coordinator stopped", watch.callback)
-        except Exception:
-            logger.exception("callback %r failed on %r", watch.callback, event)
+    """Call a watch's async callback with its events."""
+    while (event := await _next(backlog)) is not None:
+        with _logged(watch, event):
+            await watch.callback(event)
+
+
+async def _finish(watch: Watch, event: Event, result: Awaitable[Any]) -> None:
+    with _logged(watch, event):
+        await result
+
+
+async def _next(backlog: Backlog) -> Event | None:
+    while isinstance(event := await backlog.get(), EventsLost):
+        pass
+    return event
+
+
+@contextmanager
+def _logged(watch: Watch, event: Event) -> Iterator[None]:
+    """What a callback raises is logged, and affects nothing else."""
+    try:
+        yield
+    except CoordinatorClosed:
+        logger.debug("callback %r was at work when its coordinator stopped", watch.callback)
+    except Exception:
+        logger.exception("callback %r failed on %r", watch.callback, event)
 
 
 class _Crossing:

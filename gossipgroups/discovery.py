@@ -145,8 +145,8 @@ async def _look_up(host: str, port: int) -> tuple[Address, ...]:
         await trio.lowlevel.checkpoint()
         return (Address(host, port),)
     found: list[str] = []
-    # ValueError: a name that cannot be written in IDNA.
-    with trio.move_on_after(RESOLVE_SECONDS), contextlib.suppress(OSError, ValueError):
+    # ValueError: a name that cannot be written in IDNA. RuntimeError: no thread left to ask in.
+    with trio.move_on_after(RESOLVE_SECONDS), contextlib.suppress(OSError, ValueError, RuntimeError):
         answers = await trio.socket.getaddrinfo(host, port, type=trio.socket.SOCK_DGRAM)
         found = [str(place[0]) for *_, place in answers]
     return tuple(dict.fromkeys(Address(numeric, port) for text in found if (numeric := _numeric(text))))

@@ -34,12 +34,18 @@ def check_settings(
     join_timeout: float,
 ) -> Settings:
     """Settings of checked arguments. Raises `InvalidValue` or `LimitExceeded`."""
-    if isinstance(seeds, str | bytes):
+    if isinstance(seeds, str | bytes) or not isinstance(seeds, Iterable | None):
         raise InvalidValue(f"seeds must be an iterable of 'host:port', not {seeds!r}: put it in a list")
     if not isinstance(config, Config):
         raise InvalidValue(f"config must be a Config, such as Config.lan(), not {config!r}")
-    if isinstance(join_timeout, bool) or not isinstance(join_timeout, int | float) or not join_timeout > 0:
-        raise InvalidValue(f"join_timeout is {join_timeout!r}: it must be a number of seconds above 0")
+    if (
+        isinstance(join_timeout, bool)
+        or not isinstance(join_timeout, int | float)
+        or not 0 < join_timeout < 1e9
+    ):
+        raise InvalidValue(
+            f"join_timeout is {join_timeout!r}: it must be a number of seconds above 0 and below 1e9"
+        )
     if advertise is not None:
         parse_endpoint(advertise, default_port=0, what="advertise")
     return Settings(

@@ -25,9 +25,10 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import trio
 
@@ -36,6 +37,7 @@ from gossipgroups.ids import NODE_ID_BYTES, Address, check_name, encode_name, pa
 from gossipgroups.url import parse_endpoint
 
 logger = logging.getLogger("gossipgroups.discovery")
+T = TypeVar("T")
 
 MAX_ENTRIES = 64
 """Files read, and files cleaned up, at one look. Live coordinators touch theirs at each look, so the newest
@@ -120,20 +122,20 @@ class LocalDirectory:
         if len(node_id) != NODE_ID_BYTES:
             raise InvalidValue(f"node id {node_id!r} must have {NODE_ID_BYTES} bytes")
         self._own = Entry(os.getpid(), address, self._cluster, node_id)
-        await trio.to_thread.run_sync(self._write, abandon_on_cancel=True)
+        await self._apart(self._write)
 
     async def withdraw(self) -> None:
         """Remove what was announced. Runs also when cancelled, for at most `WITHDRAW_SECONDS`."""
         self._own = None
         with trio.move_on_after(WITHDRAW_SECONDS, shield=True):
-            await trio.to_thread.run_sync(self._remove, abandon_on_cancel=True)
+            await self._apart(self._remove)
 
     async def addresses(self) -> tuple[Address, ...]:
         """Where the other coordinators of the cluster are, the newest files first, at most `MAX_ENTRIES`.
 
         Also shows that this coordinator still runs, and removes the files of those that do not.
         """
-        return await trio.to_thread.run_sync(self._look, abandon_on_cancel=True)
+        return await self._apart(self._look) or ()
 
     def describe(self) -> tuple[str, ...]:
         """The directory, for messages."""
@@ -141,6 +143,14 @@ class LocalDirectory:
             return (f"the per-user directory {per_user_directory()}",)
         except OSError as error:
             return (f"the per-user directory, which cannot be had ({error})",)
+
+    async def _apart(self, work: Callable[[], T]) -> T | None:
+        """Do file work in a worker thread; `None` when the system has no thread left."""
+        try:
+            return await trio.to_thread.run_sync(work, abandon_on_cancel=True)
+        except RuntimeError as error:
+            self._warn(f"the per-user directory is not used for now ({error})")
+            return None
 
     def _write(self) -> None:
         with self._lock:

@@ -13,7 +13,7 @@ from gossipgroups.clock import StallClock
 from gossipgroups.config import Config
 from gossipgroups.contacts import Contacts
 from gossipgroups.convergence import Convergence
-from gossipgroups.errors import BadPacket
+from gossipgroups.errors import BadPacket, CoordinatorClosed
 from gossipgroups.events import Event
 from gossipgroups.gossip import Gossip
 from gossipgroups.groups.rules import Command, Rules
@@ -137,6 +137,7 @@ class Node:
         """Announce that this node stops; `departed` tells when the others have it."""
         now = self._time(now)
         if self.state.own.status is not Status.LEFT:
+            self._operations.refuse_all(CoordinatorClosed("the coordinator stopped before this was applied"))
             self._learn(self.state.own.become(Status.LEFT), now)
             self._end_turn(now)
             self._settler.say_farewell()
@@ -153,13 +154,18 @@ class Node:
 
     @property
     def joined(self) -> bool:
-        """Whether the state was equal to that of a node that answered."""
+        """Whether the state was equal to that of a node that answered, or has long tried to be."""
         return self._contacts.joined
 
     @property
     def seeds(self) -> tuple[Address, ...]:
         """The addresses given to `seek` last."""
         return self._contacts.seeds
+
+    @property
+    def own_seed(self) -> bool:
+        """Whether one of the seeds is this node itself, under whatever address."""
+        return self._contacts.own_seed
 
     @property
     def alone(self) -> bool:
@@ -179,6 +185,7 @@ class Node:
         try:
             message = unpack_message(self._outbox.seal.open(datagram_untrusted))
             if message.sender == self.node_id:
+                self._contacts.on_own(message.sections)
                 raise BadPacket("own datagram")
             registers = _registers(message)
         except BadPacket as error:
@@ -284,6 +291,8 @@ class Node:
         if isinstance(register, NodeRegister):
             if register.node_id != self.node_id:
                 self._detector.status_changed(register, now)
+                if self.state.replica.nodes[register.node_id] is not register:
+                    return True  # the detector concluded more from it, which is told instead
                 self._contacts.status_changed(register.node_id, register.status, now)
         elif isinstance(register, GroupRegister):
             self._convergence.add(register.group)

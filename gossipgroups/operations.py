@@ -92,6 +92,12 @@ class Operations:
             self._verdicts.clear()
             self._carry_out(number, command, took_over)
 
+    def refuse_all(self, error: GossipError) -> None:
+        """Refuse what was not carried out yet: the node leaves, and may take nothing over any more."""
+        while self._queue:
+            number, _ = self._queue.popleft()
+            self.outcomes.append(Refused(number, error))
+
     def challenged(self, holder: NodeId, alive: bool) -> None:
         """The node that holds a wanted member id has answered, or has not."""
         if holder == self._challenged:

@@ -46,7 +46,7 @@ class Reconciler:
         self._outbox = outbox
         self._config = config
         self._age = age
-        self._budget = Budget(config.repair_rate, 2 * config.repair_rate)
+        self._budget = Budget(config.repair_rate, max(1.0, 2 * config.repair_rate))
         self._requests: dict[Address, Buckets] = {}
         self._sent: dict[Address, int] = {}
         self.started = 0

@@ -38,6 +38,7 @@ class Reports:
         self._reported: dict[str, Mapping[str, PresenceRegister]] = {}
         self._since: dict[Scope, float] = {}
         self._shown: dict[str, dict[str, PresenceRegister]] = {}
+        self._hidden: dict[str, dict[str, Reason]] = {}
         self.events: list[Event] = []
 
     def changed(self, scope: Scope, now: float) -> None:
@@ -48,12 +49,15 @@ class Reports:
         """The view of a group changed by these members, and the application may look at it.
 
         A member that it may have seen and that is gone before it was reported is told to have joined and
-        left, both unconverged: otherwise it would stay for ever with whoever saw it.
+        left, both unconverged: otherwise it would stay for ever with whoever saw it. So is one that was
+        reported, is seen to be gone and is back before that was told: it is told to have left and joined.
         """
-        view = self._views[group]
+        view, reported = self._views[group], self.reported(group)
         for member in members:
-            if member in view and member not in self.reported(group):
+            if member in view and member not in reported:
                 self._shown.setdefault(group, {})[member] = view[member]
+            elif member in reported and member not in view:
+                self._hidden.setdefault(group, {}).setdefault(member, self._reason(reported[member]))
 
     @property
     def pending(self) -> list[Scope]:
@@ -105,6 +109,7 @@ class Reports:
             self.events.append(GroupDeleted(group, converged=False))
         self._since.pop(group, None)
         self._shown.pop(group, None)
+        self._hidden.pop(group, None)
 
     def _tell_groups(self, converged: bool) -> None:
         for group, register in self._replica.groups.items():
@@ -121,6 +126,7 @@ class Reports:
     def _tell_members(self, group: str, view: Mapping[str, PresenceRegister], converged: bool) -> None:
         before = self.reported(group)
         epoch = self._epochs.get(group, 0)
+        hidden = self._hidden.pop(group, {})
         for member, presence in sorted(self._shown.pop(group, {}).items()):
             if presence.epoch > epoch:
                 self._shown.setdefault(group, {})[member] = presence  # its group is not told yet
@@ -129,6 +135,10 @@ class Reports:
                 self.events.append(MemberLeftGroup(group, False, member, self._reason(presence)))
         for member in sorted(before.keys() | view.keys()):
             old, new = before.get(member), view.get(member)
+            if old is not None and new is not None and member in hidden:
+                self.events.append(MemberLeftGroup(group, False, member, hidden[member]))
+                self.events.append(MemberJoinedGroup(group, converged, member))
+                continue
             if old is new:
                 continue
             if old is not None and new is not None and old.node_id == new.node_id and old.epoch == new.epoch:

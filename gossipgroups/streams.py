@@ -27,14 +27,17 @@ class Backlog:
 
     def put(self, event: Event) -> bool:
         """Add an event; false when the reader is too far behind: then `EventsLost` stands in its place."""
-        kept = self._count < self._limit
+        kept = self._count < self._limit and not isinstance(event, EventsLost)
         if kept:
             self._waiting.append(event)
             self._count += 1
-        elif isinstance(last := self._waiting[-1], EventsLost):
-            self._waiting[-1] = EventsLost(last.count + 1)
         else:
-            self._waiting.append(EventsLost(1))
+            lost = event.count if isinstance(event, EventsLost) else 1
+            last = self._waiting[-1] if self._waiting else None
+            if isinstance(last, EventsLost):
+                self._waiting[-1] = EventsLost(last.count + lost)
+            else:
+                self._waiting.append(EventsLost(lost))
         self._arrived.set()
         return kept
 
@@ -48,7 +51,8 @@ class Backlog:
     async def get(self) -> Event | None:
         """The next event; `None` once closed."""
         while not self._waiting and not self._closed:
-            self._arrived = trio.Event()
+            if self._arrived.is_set():  # several readers wait for the same one
+                self._arrived = trio.Event()
             await self._arrived.wait()
         if not self._waiting:
             return None

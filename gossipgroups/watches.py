@@ -56,6 +56,11 @@ class WatchTable:
         with self._lock:
             self._watches.setdefault((watch.kind, watch.group), []).append(watch)
 
+    def clear(self) -> None:
+        """End all watches."""
+        with self._lock:
+            self._watches.clear()
+
     def remove(self, kind: Kind, group: str, callback: Callback) -> Watch:
         """End the oldest watch of a callback. Raises `WatchCallbackNotFound`."""
         with self._lock:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import errno
 import math
+import os
 import socket
 import struct
 import sys
 from collections import deque
 from contextlib import suppress
 from typing import Protocol
+from weakref import WeakSet
 
 import trio
 
@@ -39,6 +41,20 @@ _ORIGIN_ICMP = 2
 _ORIGIN_ICMP6 = 3
 _ERROR_MESSAGES = ((socket.IPPROTO_IP, _IP_RECVERR), (socket.IPPROTO_IPV6, _IPV6_RECVERR))
 _ERROR_SPACE = 256  # an extended error and an IPv6 address take 64 bytes with their header
+
+
+_kernel_sockets: WeakSet[socket.socket] = WeakSet()
+
+
+def _close_in_child() -> None:
+    # A forked child that kept the port open would hide its parent's death: nothing would be refused, and
+    # nobody could bind the port again.
+    for sock in list(_kernel_sockets):
+        sock.close()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_close_in_child)
 
 
 class Datagrams(Protocol):
@@ -90,6 +106,7 @@ class KernelDatagrams:
         self.address = _address(sock.getsockname())
         self._socket = sock
         self._hears_refusals = _hear_refusals(sock)
+        _kernel_sockets.add(sock)
         self._errors_wait = False
         self._woken = False
         _ask_receive_buffer(sock, receive_buffer)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Callable
+from ipaddress import ip_address
 
 import trio
 
@@ -20,7 +20,7 @@ from gossipgroups.ids import Address
 from gossipgroups.node import Node
 from gossipgroups.operations import Applied, Done, Refused
 from gossipgroups.transport.datagrams import MAX_BATCH, Datagrams, open_datagrams
-from gossipgroups.transport.link import Link, Ticket, fail_all, settle
+from gossipgroups.transport.link import Call, Link, Ticket, fail_all, settle
 
 logger = logging.getLogger("gossipgroups")
 
@@ -40,7 +40,8 @@ class Driver:
         self._link = link
         self._settings = link.settings
         self._tickets: dict[int, Ticket] = {}
-        self._queries: list[Callable[[], None]] = []
+        self._queries: list[Call] = []
+        self._defect: Exception | None = None
         self._sequence = 0
         self._sleep = trio.CancelScope()
         self._changed = trio.Event()
@@ -65,6 +66,8 @@ class Driver:
                 nursery.cancel_scope.cancel()
         except* (InvalidValue, OSError) as group:
             error = _first(group)
+            if self._link.ready.done():
+                logger.exception("coordinator %r has ended", self._settings.name)
         except* Exception as group:
             logger.exception("coordinator %r has ended on an error of its own", self._settings.name)
             error = CoordinatorClosed(f"the coordinator has ended on an error of its own: {_first(group)!r}")
@@ -100,9 +103,10 @@ class Driver:
         self._link.on_command = self._on_command
         self._link.on_query = self._on_query
         self._link.on_stop = self._on_stop
+        self._link.on_defect = self._on_defect
 
     async def _loop(self) -> None:
-        while True:
+        while self._defect is None:
             # One scope for many turns: moving its deadline costs less than a new one each time.
             with trio.CancelScope() as self._sleep:
                 while True:
@@ -111,6 +115,7 @@ class Driver:
                         return
                     self._reset_deadline()
                     await self._datagrams.readable()
+        raise self._defect
 
     def _finished(self) -> bool:
         if not self._stopping:
@@ -175,7 +180,7 @@ class Driver:
         if self._queries and node.idle:
             queries, self._queries = self._queries, []
             for query in queries:
-                query()
+                query.run()
         if self._joining:
             self._changed.set()
             self._changed = trio.Event()
@@ -195,9 +200,13 @@ class Driver:
         self._tickets[self._node.submit(command, trio.current_time())] = ticket
         self._act()
 
-    def _on_query(self, answer: Callable[[], None]) -> None:
-        self._queries.append(answer)
+    def _on_query(self, query: Call) -> None:
+        self._queries.append(query)
         self._publish()
+
+    def _on_defect(self, error: Exception) -> None:
+        self._defect = error
+        self._sleep.cancel()
 
     def _on_stop(self) -> None:
         if not self._stopping:
@@ -211,19 +220,31 @@ class Driver:
 
     async def _join(self) -> None:
         settings, node = self._settings, self._node
-        required = bool(settings.seeds) and not self._is_own_seed()
-        timeout = settings.join_timeout if required else min(settings.join_timeout, LOOK_SECONDS)
-        with trio.move_on_after(timeout):
-            while not node.joined and (required or not node.alone):
+        look_until = trio.current_time() + LOOK_SECONDS
+        with trio.move_on_after(settings.join_timeout) as scope:
+            while not node.joined:
+                if not self._needs_seed():
+                    if node.alone:
+                        break
+                    scope.deadline = min(scope.deadline, look_until)
                 await self._changed.wait()
         self._joining = False
-        if required and not node.answered:
-            settle(self._link.ready, error=SeedsUnreachable(settings.seeds or (), timeout))
+        if self._needs_seed() and not node.answered:
+            settle(self._link.ready, error=self._unreachable())
         else:
             settle(self._link.ready, None)
 
-    def _is_own_seed(self) -> bool:
-        return self._node.state.own.address in self._node.seeds
+    def _unreachable(self) -> SeedsUnreachable:
+        bound = self._datagrams.address
+        local = ip_address(bound.host).is_loopback
+        elsewhere = any(not ip_address(seed.host).is_loopback for seed in self._node.seeds)
+        settings = self._settings
+        return SeedsUnreachable(
+            settings.seeds or (), settings.join_timeout, str(bound) if local and elsewhere else ""
+        )
+
+    def _needs_seed(self) -> bool:
+        return bool(self._settings.seeds) and not self._node.own_seed
 
     async def _refresh_seeds(self) -> None:
         config = self._settings.config
@@ -235,14 +256,16 @@ class Driver:
     async def _end(self, error: BaseException | None) -> None:
         if hasattr(self, "_datagrams"):
             self._datagrams.close()
-        seeds = getattr(self, "_seeds", None)
-        if isinstance(seeds, LocalDirectory):
-            await seeds.withdraw()
-        fail_all(
-            list(self._tickets.values()),
-            CoordinatorClosed("the coordinator stopped before this had converged"),
-        )
-        self._link.closed(error, self._told)
+        try:
+            seeds = getattr(self, "_seeds", None)
+            if isinstance(seeds, LocalDirectory):
+                await seeds.withdraw()
+        finally:
+            unfinished = CoordinatorClosed("the coordinator stopped before this had converged")
+            fail_all(list(self._tickets.values()), unfinished)
+            self._link.closed(error, self._told)
+            for query in self._queries:
+                query.fail(unfinished)
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

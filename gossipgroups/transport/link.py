@@ -81,7 +81,8 @@ class Link:
         self._early: list[Call] = []
         self._closed = False
         self.on_command: Callable[[Command, Ticket], None] | None = None
-        self.on_query: Callable[[Callable[[], None]], None] | None = None
+        self.on_query: Callable[[Call], None] | None = None
+        self.on_defect: Callable[[Exception], None] | None = None
         self.on_stop: Callable[[], None] | None = None
 
     # From the application's thread.
@@ -107,7 +108,8 @@ class Link:
             except GossipError as error:
                 settle(future, error=error)
 
-        self._post(lambda: self.on_query and self.on_query(answer), lambda error: settle(future, error=error))
+        query = Call(answer, lambda error: settle(future, error=error))
+        self._post(lambda: self.on_query and self.on_query(query), query.fail)
         return future
 
     def stop(self) -> Future[bool]:
@@ -170,8 +172,14 @@ class Link:
     def _take(self, call: Call) -> None:
         if self._closed:
             call.fail(CoordinatorClosed("the coordinator has stopped: start a new one"))
-        else:
+            return
+        try:
             call.run()
+        except Exception as error:
+            # Raised here, it would end the gossip loop with all its coordinators.
+            call.fail(CoordinatorClosed(f"the coordinator has ended on an error of its own: {error!r}"))
+            if self.on_defect is not None:
+                self.on_defect(error)
 
 
 def settle(future: Future[T], value: T | None = None, error: BaseException | None = None) -> None:

@@ -30,9 +30,9 @@ class GossipThread:
         with self._lock:
             if self._running < 0:
                 return False
+            if self._running == 0 and not self._thread.is_alive():
+                self._thread.start()  # counted after: it may fail where threads are limited
             self._running += 1
-            if self._running == 1 and not self._thread.is_alive():
-                self._thread.start()
             return True
 
     def spawn(self, run: Callable[[], Awaitable[None]]) -> None:
