@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import pytest
 
 import gossipgroups as gg
 from gossipgroups import BlockingCoordinator, get_coordinator
+from gossipgroups.node import Node
 from tests.waiting import LIMIT, address_of, wait_until
 
 
@@ -123,6 +125,12 @@ def test_errors_of_an_argument_surface_at_the_call() -> None:
         get_coordinator("gossip://", b"x" * 256)
 
 
+@pytest.mark.parametrize("query", ["bnid=127.0.0.1:0", "bind=", "join-timeout=3", "advertise"])
+def test_an_option_that_says_nothing_is_refused(query: str) -> None:
+    with pytest.raises(gg.InvalidValue, match=re.escape(f"{query.split('=', maxsplit=1)[0]} is no option")):
+        get_coordinator(f"gossip://?{query}", "host-0")
+
+
 def test_running_out_of_time_does_not_undo() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.bind(("127.0.0.1", 0))
@@ -214,6 +222,39 @@ def test_a_callback_that_raises_is_logged_and_harms_nothing(caplog: pytest.LogCa
     assert [record.exc_info and record.exc_info[0] for record in errors] == [LookupError, LookupError]
 
 
+def test_a_callback_that_wants_to_exit_does_not_end_the_thread(caplog: pytest.LogCaptureFixture) -> None:
+    told: list[object] = []
+
+    def leave(event: object) -> None:
+        raise SystemExit(3)
+
+    with cluster(1) as (a,):
+        a.watch_join_group("workers", leave)
+        a.watch_join_group("workers", told.append)
+        a.join_group("workers", create=True).get(LIMIT)
+        wait_until(lambda: told, "the other callback")
+    (error,) = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert error.exc_info is not None
+    assert error.exc_info[0] is SystemExit
+
+
+def test_an_async_callback_is_an_error_on_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    told: list[object] = []
+
+    async def never_awaited(event: object) -> None:
+        told.append("async")
+
+    with cluster(1) as (a,):
+        a.watch_join_group("workers", never_awaited)
+        a.watch_join_group("workers", told.append)
+        a.join_group("workers", create=True).get(LIMIT)
+        wait_until(lambda: told, "the other callback")
+    assert told == [gg.MemberJoinedGroup("workers", True, "host-0")]
+    (error,) = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert "never_awaited" in error.getMessage()
+    assert "plain functions" in error.getMessage()
+
+
 def test_a_callback_that_blocks_does_not_hold_up_the_gossip() -> None:
     release = threading.Event()
     with cluster(2) as (a, b):
@@ -293,6 +334,50 @@ def test_a_stop_ends_all_watches() -> None:
             with pytest.raises(gg.WatchCallbackNotFound):
                 b.unwatch_join_group("workers", told.append)
     assert told == []
+
+
+def test_events_before_a_stop_are_not_told_to_watches_after_it() -> None:
+    entered, release = threading.Event(), threading.Event()
+    told: list[object] = []
+    with cluster(1) as (a,):
+
+        def block(event: object) -> None:
+            entered.set()
+            assert release.wait(LIMIT)
+
+        a.watch_join_group("workers", block)
+        a.join_group("workers", create=True).get(LIMIT)
+        assert entered.wait(LIMIT)
+        for _ in range(3):
+            a.leave_group("workers").get(LIMIT)
+            a.join_group("workers").get(LIMIT)
+        (old,) = _callback_threads()
+        a.stop()
+        a.start()
+        a.watch_join_group("workers", told.append)
+        a.watch_leave_group("workers", told.append)
+        release.set()
+        old.join(LIMIT)
+        assert not old.is_alive()
+        assert told == []
+
+
+def _callback_threads() -> list[threading.Thread]:
+    wait_until(lambda: len(_threads("gossipgroups-callbacks")) == 1, "those of earlier tests have ended")
+    return _threads("gossipgroups-callbacks")
+
+
+def _threads(name: str) -> list[threading.Thread]:
+    return [each for each in threading.enumerate() if each.name == name]
+
+
+def test_a_getter_that_waits_at_a_stop_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    # As behind a join whose member id is challenged for longer than the stop takes.
+    monkeypatch.setattr(Node, "idle", property(lambda node: False))
+    with cluster(1) as (a,):
+        request = a.get_groups()
+    with pytest.raises(gg.CoordinatorClosed):
+        request.get(2.0)
 
 
 def test_a_request_of_a_stopped_coordinator_ends() -> None:

@@ -13,7 +13,7 @@ from gossipgroups.ids import Address
 from gossipgroups.state import State
 from gossipgroups.status import Status
 from gossipgroups.swim.probe import Numbers
-from gossipgroups.wire.messages import Ack
+from gossipgroups.wire.messages import ANYBODY, Ack, Ping
 from tests.nodes import a_node, an_address, an_id
 
 CONFIG = Config.lan()
@@ -159,6 +159,18 @@ def test_it_is_hopeless_when_every_seed_is_us_or_a_closed_port() -> None:
     assert rig.due(0.0) == [SEED]
     rig.contacts.seek((SEED, OTHER_SEED), 0.0)
     assert not rig.contacts.hopeless
+
+
+def test_a_seed_that_brings_our_own_datagram_back_is_us() -> None:
+    rig = Rig()
+    rig.contacts.seek((SEED,), 0.0)
+    ((_, number),) = rig.contacts.due(0.0)
+    rig.contacts.on_own([Ping(number + 1, ANYBODY, 0, 0)])
+    assert not rig.contacts.own_seed
+    rig.contacts.on_own([Ping(number, ANYBODY, 0, 0)])
+    assert rig.contacts.own_seed
+    assert rig.contacts.hopeless
+    assert rig.times(100.0) == []
 
 
 def test_a_closed_port_that_answers_later_is_not_hopeless() -> None:

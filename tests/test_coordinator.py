@@ -20,6 +20,8 @@ import trio
 
 import gossipgroups as gg
 from gossipgroups import Config, Coordinator, open_coordinator
+from gossipgroups.groups.rules import Command
+from gossipgroups.node import Node
 from tests.waiting import LIMIT, address_of, eventually, free_port
 
 Isolation = Literal["thread", "task"]
@@ -300,8 +302,10 @@ async def test_arguments_that_cannot_be_right_are_refused(
         ({"advertise": "[::1"}, gg.InvalidValue),
         ({"seeds": "127.0.0.1:7946"}, gg.InvalidValue),
         ({"seeds": ["127.0.0.1:0"]}, gg.InvalidValue),
+        ({"seeds": 5}, gg.InvalidValue),
         ({"config": {"probe_period": 1.0}}, gg.InvalidValue),
         ({"join_timeout": 0}, gg.InvalidValue),
+        ({"join_timeout": 1e300}, gg.InvalidValue),
         ({"isolation": "process"}, gg.InvalidValue),
         ({"bind": "192.0.2.1:0"}, OSError),
     ],
@@ -450,6 +454,26 @@ async def test_a_callback_that_raises_is_logged_and_harms_nothing(
     assert [record.levelname for record in records] == ["ERROR", "ERROR"]
     assert all("bad" in record.getMessage() and "host-" in record.getMessage() for record in records)
     assert all(record.exc_info and record.exc_info[0] is LookupError for record in records)
+
+
+async def test_plain_callbacks_are_called_in_the_order_of_the_events_whatever_they_watch(
+    isolation: Isolation,
+) -> None:
+    async with cluster(1, isolation) as (a,):
+        await a.join_group("workers", create=True)
+        notebook, later = Notebook(), Notebook()
+        a.watch_join_group("workers", notebook)
+        a.watch_leave_group("workers", notebook)
+        a.watch_leave_group("workers", later.later)
+        # As a take-over of the member id is told, several times within one turn.
+        told: list[gg.Event] = [
+            gg.MemberLeftGroup("workers", True, "host-0", "failed"),
+            gg.MemberJoinedGroup("workers", True, "host-0"),
+        ] * 4
+        a.publish(told, 1 << 40)
+        await eventually(lambda: len(notebook.events) == 8 and len(later.events) == 4, "all are told")
+        assert notebook.events == told
+        assert later.events == told[::2]
 
 
 async def test_a_callback_that_never_returns_starves_only_itself(isolation: Isolation) -> None:
@@ -755,6 +779,34 @@ async def test_a_coordinator_may_be_its_own_seed(isolation: Isolation) -> None:
             assert b.get_groups() == {"workers"}
 
 
+@pytest.mark.skipif(not os.path.exists("/proc"), reason="127.0.0.2 is no address of this machine")
+async def test_a_coordinator_may_be_its_own_seed_under_another_address(isolation: Isolation) -> None:
+    port = free_port()
+    async with open_coordinator(
+        "host-0",
+        bind=f"127.0.0.1:{port}",
+        advertise=f"127.0.0.2:{port}",
+        seeds=[f"127.0.0.1:{port}"],
+        config=LOCAL,
+        join_timeout=2.0,
+        isolation=isolation,
+    ) as a:
+        assert [str(each.address) for each in a.nodes()] == [f"127.0.0.2:{port}"]
+
+
+async def test_a_coordinator_bound_to_loopback_is_told_why_no_other_machine_answers(
+    isolation: Isolation,
+) -> None:
+    for seed, hint in (("192.0.2.1:7946", True), ("127.0.0.1:1", False)):
+        with pytest.raises(gg.SeedsUnreachable) as caught:
+            # From loopback the kernel lets nothing out to a test network: no datagram leaves.
+            async with open_coordinator(
+                "host-0", seeds=[seed], config=LOCAL, join_timeout=0.2, isolation=isolation
+            ):
+                pytest.fail("it opened")
+        assert ("which reaches only this machine: bind='0.0.0.0:0'" in str(caught.value)) is hint
+
+
 async def test_without_seeds_those_of_this_user_find_each_other(isolation: Isolation) -> None:
     settings: dict[str, Any] = {"config": LOCAL, "isolation": isolation, "cluster": f"found-{isolation}"}
     async with open_coordinator("host-0", **settings) as a:
@@ -868,6 +920,28 @@ async def test_all_coordinators_share_one_thread_that_ends_with_them() -> None:
     await eventually(lambda: not gossip_threads(), "the thread ends")
     async with cluster(1, "thread") as (a,):
         assert await a.create_group("workers"), "and another is started when it is needed"
+
+
+async def test_a_defect_ends_its_own_coordinator_and_no_other(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    submit = Node.submit
+
+    def fail(self: Node, command: Command, now: float) -> int:
+        if self.state.own.name == "host-1":
+            raise LookupError("a defect of ours")
+        return submit(self, command, now)
+
+    async with cluster(2, "thread") as (a, b):
+        (thread,) = gossip_threads()
+        monkeypatch.setattr(Node, "submit", fail)
+        for _ in range(2):
+            with pytest.raises(gg.CoordinatorClosed), trio.fail_after(LIMIT):
+                await b.create_group("workers")
+        assert await a.create_group("workers")
+        assert gossip_threads() == [thread]
+    (record,) = [record for record in caplog.records if record.levelno >= logging.ERROR]
+    assert "host-1" in record.getMessage()
 
 
 async def test_with_task_isolation_there_is_no_thread() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import random
 import select
 import socket
@@ -395,6 +396,34 @@ async def test_a_name_is_not_an_address_to_bind() -> None:
     async with trio.open_nursery() as nursery:
         with pytest.raises(InvalidValue, match="'localhost' is not a numeric"):
             await open_datagrams(Address("localhost", 0), nursery)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
+def test_a_forked_child_does_not_hold_the_port() -> None:
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sock.bind(("127.0.0.1", 0))
+    address = KernelDatagrams(sock).address
+    (heard, say), (wait, release) = os.pipe(), os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.close(release)
+            os.write(say, b"!")
+            os.read(wait, 1)
+        finally:
+            os._exit(0)
+    try:
+        assert os.read(heard, 1) == b"!", "the child runs"
+        assert sock.fileno() >= 0
+        sock.close()
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as again:
+            again.bind(address)
+    finally:
+        os.close(release)
+        os.waitpid(child, 0)
+        for end in (heard, say, wait):
+            os.close(end)
 
 
 async def close_while_waiting(end: Datagrams, other: Address) -> None:

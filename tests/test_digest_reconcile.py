@@ -233,6 +233,11 @@ def test_repairs_that_a_node_starts_are_within_its_budget() -> None:
     assert 2 * 4 + 9.9 * 4 - 1 <= started <= 2 * 4 + 9.9 * 4 + 1
 
 
+def test_a_node_with_a_small_budget_repairs_too() -> None:
+    one = Side(1, [a_node(1)], Config.lan().but(repair_rate=0.4))
+    assert [one.reconciler.start(an_address(2), now) for now in (0.0, 1.0, 2.5)] == [True, False, True]
+
+
 def test_equal_replicas_answer_nothing() -> None:
     one, other = Side(1, _many(10, 1)), Side(2, _many(10, 1))
     assert one.reconciler.start(other.address, 0.0)

@@ -520,6 +520,28 @@ async def test_a_directory_that_cannot_be_made_or_read_is_a_warning(
     assert len(caplog.records) == 1
 
 
+def no_thread(*args: Any, **kwargs: Any) -> Any:
+    raise RuntimeError("can't start new thread")
+
+
+async def test_without_a_thread_to_ask_in_a_name_gives_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trio.to_thread, "run_sync", no_thread)
+    monkeypatch.setattr(trio.socket, "getaddrinfo", no_thread)
+    assert await resolve("localhost:5") == ()
+
+
+async def test_without_a_thread_to_work_in_the_directory_is_a_warning(
+    home: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    put(home, Entry(os.getpid(), HERE, "default", node_id(1)))
+    directory = LocalDirectory("default")
+    monkeypatch.setattr(trio.to_thread, "run_sync", no_thread)
+    assert await use(directory) == ()
+    monkeypatch.undo()
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "can't start new thread" in caplog.text
+
+
 async def test_a_file_that_cannot_be_finished_leaves_nothing_behind(
     home: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -61,6 +61,11 @@ def on_join() -> None:
             ["a:1, b:2", "2.5 s", "seeds=()"],
         ),
         (
+            SeedsUnreachable(("a:1",), 2.5, "127.0.0.1:5"),
+            {"seeds": ("a:1",), "seconds": 2.5},
+            ["bound to 127.0.0.1:5", "only this machine", "bind='0.0.0.0:0'"],
+        ),
+        (
             LimitExceeded("capabilities", 600, 512),
             {"what": "capabilities", "size": 600, "limit": 512},
             ["600 bytes", "512", "smaller"],

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from gossipgroups.config import DATAGRAM_BYTES, Config
-from gossipgroups.errors import MemberAlreadyJoined
+from gossipgroups.errors import CoordinatorClosed, MemberAlreadyJoined
 from gossipgroups.events import (
     Event,
     GroupCreated,
@@ -29,6 +29,7 @@ from gossipgroups.node import Node
 from gossipgroups.operations import Applied, Done, Refused
 from gossipgroups.registers import GroupRegister, NodeRegister, PresenceRegister
 from gossipgroups.status import Status
+from gossipgroups.wire.codec import pack_message, pack_section
 from gossipgroups.wire.messages import (
     ROOT,
     Accusation,
@@ -43,6 +44,7 @@ from gossipgroups.wire.messages import (
     Rumours,
     Settling,
 )
+from gossipgroups.wire.seal import ClusterSeal
 from tests.nodes import (
     CLUSTER,
     NOTHING,
@@ -594,6 +596,51 @@ def test_fresh_news_is_awaited_before_a_difference_is_repaired() -> None:
     assert node._reconciler.started == started
     node.receive(sealed(9, Ack(1, 12345)), an_address(9), wire.now + LAN.gossip_interval + 0.01)
     assert node._reconciler.started == started + 1
+
+
+def test_a_leaver_refuses_what_is_queued_and_takes_nothing_over() -> None:
+    wire = _cluster(4)
+    holder, leaver = wire.nodes[0], wire.nodes[2]
+    _do(wire, holder, Join("g", "a", NOTHING, create=True))
+    wire.run(1)
+    wire.crash(holder)
+    numbers = [wire.submit(leaver, command) for command in (Join("g", "a", b"\x01"), Create("h"))]
+    assert wire.outcomes[leaver] == [], "the holder is challenged"
+    leaver.leave(wire.now)
+    wire.turn(leaver)
+    assert [outcome.number for outcome in wire.outcomes[leaver]] == numbers
+    for outcome in wire.outcomes[leaver]:
+        assert isinstance(outcome, Refused)
+        assert isinstance(outcome.error, CoordinatorClosed)
+    wire.run(5)
+    assert len(wire.outcomes[leaver]) == 2
+    for node in wire.running:
+        assert node.state.replica.presences["g"]["a"].node_id == holder.node_id
+        assert "h" not in node.state.replica.groups
+
+
+def test_a_death_that_was_doubted_and_is_believed_is_told_on() -> None:
+    wire = _cluster(4)
+    hearer, witness, other, victim = wire.nodes
+    wire.crash(victim)
+    death = victim.state.own.become(Status.DEAD)
+    rumour = pack_message(witness.node_id, [pack_section(Rumours([death.packed]))])
+    hearer.receive(ClusterSeal(CLUSTER).seal(rumour), witness.state.own.address, wire.now)
+    wire.turn(hearer)
+    assert hearer.state.replica.nodes[victim.node_id].status is Status.ALIVE, "it is doubted"
+    wire.sent.clear()
+    hearer.refused(victim.state.own.address, wire.now)
+    wire.turn(hearer)
+    assert hearer.state.replica.nodes[victim.node_id].status is Status.DEAD
+    wire.run(0.5)
+    told = {
+        target
+        for _, node, datagram, target in wire.sent
+        if node is hearer
+        for section in opened(datagram).sections
+        if isinstance(section, Rumours) and death.packed in section.registers
+    }
+    assert told & {witness.state.own.address, other.state.own.address}
 
 
 def test_pings_for_another_are_answered_not_me() -> None:

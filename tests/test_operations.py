@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gossipgroups.errors import GroupAlreadyExists, MemberAlreadyJoined
+from gossipgroups.errors import CoordinatorClosed, GroupAlreadyExists, MemberAlreadyJoined
 from gossipgroups.groups.rules import Create, Delete, Join, Leave, Rules
 from gossipgroups.ids import NodeId
 from gossipgroups.operations import Applied, Done, Operations, Outcome, Refused
@@ -144,3 +144,17 @@ def test_a_new_holder_meanwhile_is_asked_in_its_turn() -> None:
     assert queue.run() == []
     queue.operations.challenged(an_id(THIRD), False)
     assert queue.run() == [Applied(1)]
+
+
+def test_all_that_was_not_carried_out_is_refused_at_once() -> None:
+    queue = Queue(EXISTS, a_presence("g", "a", OTHER))
+    applied = queue.operations.submit(Create("i"))
+    waiting = [queue.operations.submit(each) for each in (Join("g", "a", NOTHING), Create("h"))]
+    assert queue.run() == [Applied(applied)]
+    error = CoordinatorClosed("it leaves")
+    queue.operations.refuse_all(error)
+    assert queue.outcomes() == [Refused(number, error) for number in waiting]
+    assert queue.operations.idle
+    queue.operations.challenged(an_id(OTHER), False)
+    assert queue.run() == []
+    assert queue.state.views["g"]["a"] == a_presence("g", "a", OTHER)

@@ -239,3 +239,22 @@ def test_a_member_that_was_shown_and_is_reported_is_told_once() -> None:
     desk.learn(a_presence("g", "a", 1))
     desk.reports.shown("g", ["a"])
     assert desk.tell("g") == [MemberJoinedGroup("g", True, "a")]
+
+
+def test_a_member_that_was_reported_seen_to_be_gone_and_is_back_is_told_as_both() -> None:
+    desk = _joined()
+    desk.learn(a_node(1, 0, Status.DEAD))
+    desk.reports.shown("g", ["a"])
+    desk.learn(a_node(1, 1))
+    expected = [MemberLeftGroup("g", False, "a", "failed"), MemberJoinedGroup("g", True, "a")]
+    assert desk.tell("g") == expected
+    assert desk.tell("g") == []
+
+
+def test_a_member_that_was_reported_and_seen_to_be_gone_is_told_once() -> None:
+    desk = _joined()
+    desk.learn(a_node(1, 0, Status.DEAD))
+    desk.reports.shown("g", ["a"])
+    assert desk.tell("g") == [MemberLeftGroup("g", True, "a", "failed")]
+    desk.learn(a_node(1, 1))
+    assert desk.tell("g") == [MemberJoinedGroup("g", True, "a")]
