@@ -314,7 +314,8 @@ class Detector:
             return
         if probe.purpose is Purpose.ROUND and probe.evidence is SILENT:
             missed = len(probe.asked) - len(probe.nacked)
-            self.awareness.note(missed if probe.asked else evidence_of.PROBE_UNANSWERED)
+            unanswered = evidence_of.PROBE_UNANSWERED
+            self.awareness.note(missed * evidence_of.NACK_MISSED if probe.asked else unanswered)
         self._accuse(probe.target, probe.evidence, now)
 
     def _give_up(self, probe: Probe) -> None:
