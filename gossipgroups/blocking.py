@@ -104,16 +104,10 @@ class BlockingCoordinator(Door):
             self._check_started()
             self._link.check_process()
             self._started = False
-            told = self._link.stop().result(self._settings.config.leave_timeout + START_MARGIN)
+            self._link.stop().result(self._settings.config.leave_timeout + START_MARGIN)
             self._events.put(None)
             self._watches.clear()
             self._watches = WatchTable()
-            if not told:
-                logger.warning(
-                    "coordinator %r stopped, but no other node confirmed within %g s that it has left",
-                    self.member_id,
-                    self._settings.config.leave_timeout,
-                )
 
     def __enter__(self) -> BlockingCoordinator:
         self.start()

@@ -296,10 +296,8 @@ async def open_coordinator(
                 nursery.start_soon(_shielded, Driver(link).run)
             else:
                 thread.spawn(Driver(link).run)
-            opened = False
             try:
                 await outcome(link.ready)
-                opened = True
                 yield coordinator
             except BaseException as error:
                 # Raised again outside the nursery, so that it leaves as it was raised, and not in a group.
@@ -307,13 +305,7 @@ async def open_coordinator(
             # Callbacks end with the block, before what they call would fail; the driver is shielded.
             nursery.cancel_scope.cancel()
             with trio.CancelScope(shield=True):
-                told = await outcome(link.stop())
-            if opened and not told:
-                logger.warning(
-                    "coordinator %r stopped, but no other node confirmed within %g s that it has left",
-                    settings.name,
-                    config.leave_timeout,
-                )
+                await outcome(link.stop())
             coordinator.end_streams()
     except BaseExceptionGroup as group:
         if body is None or group.split(trio.Cancelled)[1] is not None:

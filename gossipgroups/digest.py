@@ -23,7 +23,7 @@ class DigestTree:
     def toggle(self, register_hash: int) -> None:
         """Put a register's hash in, or take it out again."""
         self.root ^= register_hash
-        self.buckets[register_hash >> _SHIFT] ^= register_hash
+        self.buckets[bucket_of(register_hash)] ^= register_hash
 
     def summary(self) -> tuple[int, bytes]:
         """The non-empty buckets: a mask of 64 bits, and their 8-byte digests in order."""
@@ -45,6 +45,11 @@ def read_summary(mask: int, digests: bytes) -> list[int]:
             buckets[index] = int.from_bytes(digests[offset : offset + 8], "big")
             offset += 8
     return buckets
+
+
+def bucket_of(register_hash: int) -> int:
+    """The bucket that a hash lies in."""
+    return register_hash >> _SHIFT
 
 
 def interval(bucket: int) -> tuple[int, int]:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable
 
 from gossipgroups.budget import Budget
 from gossipgroups.config import Config
-from gossipgroups.digest import interval, read_summary
+from gossipgroups.digest import bucket_of, interval, read_summary
 from gossipgroups.groups.replica import Replica
 from gossipgroups.ids import Address
 from gossipgroups.registers import Register
@@ -50,6 +50,7 @@ class Reconciler:
         self._requests: dict[Address, Buckets] = {}
         self._sent: dict[Address, int] = {}
         self.started = 0
+        """Repairs begun so far."""
 
     def start(self, address: Address, now: float) -> bool:
         """Begin a repair with a node, if the budget has it."""
@@ -109,8 +110,8 @@ class Reconciler:
             return
         by_bucket: dict[int, list[int]] = {bucket: [] for bucket in differing}
         for key in self._replica.by_hash:
-            if key >> 58 in differing:
-                by_bucket[key >> 58].append(key)
+            if (bucket := bucket_of(key)) in differing:
+                by_bucket[bucket].append(key)
         lacked = [
             self._replica.by_hash[key]
             for bucket in sorted(differing)

@@ -14,13 +14,14 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
+from gossipgroups.config import PRESETS as CONFIGS
 from gossipgroups.errors import InvalidValue
 from gossipgroups.ids import Address, check_name
 
 DEFAULT_PORT = 7946
 """The UDP port of an endpoint that names none (the port that memberlist uses, too)."""
 
-PRESETS = ("local", "lan", "wan")
+PRESETS = tuple(CONFIGS)
 
 MAX_OPTIONS = 64
 """Options in one URL: far more than there are; a longer list is a mistake, and is refused."""

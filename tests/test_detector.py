@@ -416,6 +416,16 @@ def test_a_doubted_death_is_believed(believed: str) -> None:
     assert rig.relays(PERIOD) == {}
 
 
+def test_a_doubt_that_was_refuted_accuses_nobody() -> None:
+    rig = Rig(8)
+    assert rig.detector.doubts(a_node(TARGET, 0, Status.DEAD), 0.0)
+    rig.learn(a_node(TARGET, 1), 0.1)
+    rig.detector.tick(TIMEOUT)
+    rig.detector.tick(PERIOD)
+    assert rig.status() is Status.ALIVE
+    assert rig.accusations() == []
+
+
 def test_a_death_is_not_doubted_when_there_is_no_reason_to() -> None:
     rig = Rig(8)
     assert not rig.detector.doubts(a_node(99, 0, Status.DEAD), 0.0)

@@ -309,8 +309,11 @@ class Detector:
 
     def _fail(self, probe: Probe, now: float) -> None:
         self._give_up(probe)
-        if probe.purpose is Purpose.DOUBT and (doubted := self._doubts.pop(probe.target, None)):
-            self._learn(doubted, now)
+        if probe.purpose is Purpose.DOUBT:
+            # One ping is enough to believe what others found, and too little to accuse.
+            doubted = self._doubts.pop(probe.target, None)
+            if doubted is not None:
+                self._learn(doubted, now)
             return
         if probe.purpose is Purpose.ROUND and probe.evidence is SILENT:
             missed = len(probe.asked) - len(probe.nacked)

@@ -63,6 +63,7 @@ class Driver:
                 nursery.start_soon(self._refresh_seeds)
                 self._link.opened(trio.lowlevel.current_trio_token())
                 await self._loop()
+                self._warn_if_untold()
                 nursery.cancel_scope.cancel()
         except* (InvalidValue, OSError) as group:
             error = _first(group)
@@ -122,6 +123,15 @@ class Driver:
             return False
         self._told = self._node.departed
         return self._told or trio.current_time() >= self._give_up_at
+
+    def _warn_if_untold(self) -> None:
+        ready = self._link.ready
+        if not self._told and ready.done() and ready.exception() is None:
+            logger.warning(
+                "coordinator %r stopped, but no other node confirmed within %g s that it has left",
+                self._settings.name,
+                self._settings.config.leave_timeout,
+            )
 
     def _reset_deadline(self) -> None:
         deadline = self._deadline()

@@ -57,7 +57,7 @@ class Ticket:
 class Call:
     """One call on its way down. `fail` ends its future when the driver cannot take it."""
 
-    run: Callable[[], None]
+    run: Callable[[], object]
     fail: Callable[[BaseException], None]
 
 
@@ -90,12 +90,10 @@ class Link:
     def submit(self, command: Command) -> Ticket:
         """Send an operation down."""
         ticket = Ticket()
-
-        def fail(error: BaseException) -> None:
-            settle(ticket.applied, error=error)
-            settle(ticket.done, error=error)
-
-        self._post(lambda: self.on_command and self.on_command(command, ticket), fail)
+        self._post(
+            lambda: self.on_command and self.on_command(command, ticket),
+            lambda error: fail_all([ticket], error),
+        )
         return ticket
 
     def query(self, read: Callable[[Snapshot], T]) -> Future[T]:
@@ -134,7 +132,7 @@ class Link:
 
     def _post(self, run: Callable[[], object], fail: Callable[[BaseException], None]) -> None:
         self.check_process()
-        call = Call(lambda: (run(), None)[1], fail)
+        call = Call(run, fail)
         with self._lock:
             if self._token is None and not self._closed:
                 self._early.append(call)
