@@ -20,13 +20,15 @@ from gossipgroups.testing.latency import Chance, Constant, Latency, Uniform
 HEADER_BYTES = 28
 """IPv4 and UDP headers, which count against bandwidth and MTU."""
 NOWHERE: tuple[float, ...] = ()
+CALM = Uniform(0.0002, 0.002)
+"""The latency of a quiet local network."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
     """Conditions of a line. Use `.but(field=value)` for a copy."""
 
-    latency: Latency = Uniform(0.0002, 0.002)
+    latency: Latency = CALM
     """Time under way, seconds; what varies lets datagrams overtake."""
     loss: float = 0.0
     """Share of the datagrams that are lost."""
@@ -66,9 +68,9 @@ CLEAR = Line(latency=Constant(0.0))
 
 
 class Medium:
-    """All lines of a simulated network. `chance` is its only randomness; times are the caller's, in seconds."""
+    """All lines of a simulated network. `chance` is its only randomness; times are the caller's (seconds)."""
 
-    def __init__(self, chance: Chance, line: Line = Line()) -> None:  # noqa: B008  (frozen)
+    def __init__(self, chance: Chance, line: Line = Line()) -> None:
         self.line = line
         """Between all hosts that have no line of their own."""
         self.tally: Counter[str] = Counter()

@@ -51,8 +51,8 @@ class Simulation:
         seed: int,
         config: Config = Config.lan(),
         *,
-        line: Line = Line(),  # noqa: B008  (frozen)
-        cost: Cost = Cost(),  # noqa: B008  (frozen)
+        line: Line = Line(),
+        cost: Cost = Cost(),
         watchers: Sequence[Watcher] = (),
     ) -> None:
         self.seed = seed

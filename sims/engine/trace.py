@@ -1,8 +1,8 @@
 """A trace for people: what happened, line by line, as one would note it on paper.
 
-    12.043125  10.0.0.2:1000   > 10.0.0.5:1000  Ping Settling            84 bytes, arrives 12.044022
-    12.044522  10.0.0.5:1000   MemberJoinedGroup red member-1 converged
-    14.000000  10.0.0.2:1000   crash
+12.043125  10.0.0.2:1000   > 10.0.0.5:1000  Ping Settling            84 bytes, arrives 12.044022
+12.044522  10.0.0.5:1000   MemberJoinedGroup red member-1 converged
+14.000000  10.0.0.2:1000   crash
 """
 
 from __future__ import annotations
