@@ -12,6 +12,10 @@ from typing import Any, Self
 
 from gossipgroups.errors import InvalidValue
 
+MAY_BE_ZERO = ("indirect_probes", "awareness_limit", "confirmations")
+"""Fields at which 0 turns something off."""
+SMALLEST = 1e-9
+"""The smallest duration, rate or factor."""
 DATAGRAM_BYTES = 1400
 """The largest datagram sent or accepted: fits an Ethernet frame with IPv6, UDP and a tunnel's header."""
 
@@ -28,16 +32,17 @@ class Config:
     network."""
     indirect_probes: int = 3
     """Nodes asked to probe in our place. Larger: fewer false suspicions under loss, more datagrams per
-    failure."""
+    failure. 0: a missed ack is a suspicion."""
     awareness_limit: int = 8
-    """Cap of the local health score (Lifeguard, section IV.A). Larger: a struggling node waits longer."""
+    """Cap of the local health score (Lifeguard, section IV.A). Larger: a struggling node waits longer.
+    0: none of it."""
     suspicion_multiplier: float = 4.0
     """Shortest suspicion = this · max(1, log10 n) · probe_period. Larger: fewer false deaths, slower
     detection."""
     suspicion_max_factor: float = 6.0
     """Longest suspicion (nobody confirms it) as a multiple of the shortest (Lifeguard, section IV.B)."""
     confirmations: int = 2
-    """Independent confirmations that take a suspicion to its shortest time."""
+    """Independent confirmations that take a suspicion to its shortest time. 0: it is always the shortest."""
     refused_timeout: float = 0.3
     """Suspicion once two nodes saw the port refused by the kernel. Must cover a few round trips for
     refuting."""
@@ -81,9 +86,11 @@ class Config:
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e9:
+            least = 0 if field.name in MAY_BE_ZERO else SMALLEST
+            if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value < 1e9:
+                bound = "of 0 or more" if least == 0 else "over 0"
                 raise InvalidValue(
-                    f"Config.{field.name} is {value!r}: it must be a number over 0 and below 1e9"
+                    f"Config.{field.name} is {value!r}: it must be a number {bound} and below 1e9"
                 )
             if field.type == "int" and not isinstance(value, int):
                 raise InvalidValue(f"Config.{field.name} is {value!r}: it must be a whole number")

@@ -6,7 +6,7 @@ that waits, `tick`, send what `datagrams` returns, hand out `events`, sleep unti
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from gossipgroups.clock import StallClock
@@ -35,6 +35,7 @@ from gossipgroups.status import Status
 from gossipgroups.swim import awareness
 from gossipgroups.swim.detector import Detector
 from gossipgroups.swim.dissemination import RumourQueue
+from gossipgroups.swim.parts import Part
 from gossipgroups.swim.probe import Purpose
 from gossipgroups.wire.codec import Message, pack_section, unpack_message
 from gossipgroups.wire.messages import (
@@ -63,7 +64,10 @@ periods."""
 
 
 class Node:
-    """One node of a cluster. `random` is its only chance, `now` in every call its only clock (seconds)."""
+    """One node of a cluster. `random` is its only chance, `now` in every call its only clock (seconds).
+
+    `omit` leaves out parts of the failure detector, to measure what each is worth; nothing else uses it.
+    """
 
     def __init__(
         self,
@@ -74,6 +78,7 @@ class Node:
         config: Config,
         random: Random,
         now: float,
+        omit: Collection[Part] = (),
     ) -> None:
         self.config = config
         self.stats = Stats()
@@ -93,6 +98,7 @@ class Node:
             random,
             self._learn,
         )
+        self._detector.leave_out(omit)
         self._convergence = Convergence(self.node_id, state.live, config, random)
         self._reconciler = Reconciler(state.replica, self._outbox, config, self._age)
         self._contacts = Contacts(state.replica, state.live, self._detector.numbers, config, random, address)

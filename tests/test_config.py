@@ -6,7 +6,7 @@ from dataclasses import FrozenInstanceError, fields
 
 import pytest
 
-from gossipgroups.config import DATAGRAM_BYTES, PRESETS, Config
+from gossipgroups.config import DATAGRAM_BYTES, MAY_BE_ZERO, PRESETS, Config
 from gossipgroups.errors import GossipError, InvalidValue
 
 
@@ -39,11 +39,20 @@ def test_a_copy_has_the_changes_and_the_original_has_not() -> None:
         config.fanout = 4  # type: ignore[misc]
 
 
-@pytest.mark.parametrize("value", [0, -1, float("nan"), float("inf"), 1e9, "1", None, True])
+@pytest.mark.parametrize("value", [-1, float("nan"), float("inf"), 1e9, "1", None, True])
 def test_a_value_out_of_range_is_refused_for_every_field(value: object) -> None:
     for field in fields(Config):
         with pytest.raises(InvalidValue, match=f"Config.{field.name} is"):
             Config.lan().but(**{field.name: value})
+
+
+def test_zero_is_refused_where_it_turns_nothing_off() -> None:
+    for field in fields(Config):
+        if field.name in MAY_BE_ZERO:
+            assert getattr(Config.lan().but(**{field.name: 0}), field.name) == 0
+        else:
+            with pytest.raises(InvalidValue, match=f"Config.{field.name} is 0: it must be a number over 0"):
+                Config.lan().but(**{field.name: 0})
 
 
 def test_whole_numbers_must_be_whole() -> None:

@@ -7,7 +7,7 @@ farewell. All of it goes through `learn`, as registers; nothing here edits the r
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Protocol
 
 from gossipgroups.config import Config
@@ -20,7 +20,9 @@ from gossipgroups.swim.awareness import Awareness
 from gossipgroups.swim.dissemination import RumourQueue
 from gossipgroups.swim.live import LiveSet
 from gossipgroups.swim.order import ProbeOrder
+from gossipgroups.swim.parts import Part
 from gossipgroups.swim.probe import Numbers, Probe, Purpose, Relay, Stage
+from gossipgroups.swim.shuffled import ShuffledOrder
 from gossipgroups.swim.suspicion import Suspicion
 from gossipgroups.wire.codec import pack_section
 from gossipgroups.wire.messages import (
@@ -74,15 +76,22 @@ class Detector:
         self._config = config
         self._random = random
         self._learn = learn
+        self._omit: frozenset[Part] = frozenset()
         self._acks: list[tuple[Address, int]] = []
         self._probes: dict[int, Probe] = {}
         self._relays: dict[int, Relay] = {}
         self.numbers = Numbers(random.randrange(2**32))
-        self.order = ProbeOrder(me, config.probe_period)
+        self.order: ProbeOrder | ShuffledOrder = ProbeOrder(me, config.probe_period)
         self.awareness = Awareness(config.awareness_limit)
         self.suspicions: dict[NodeId, Suspicion] = {}
         self._doubts: dict[NodeId, NodeRegister] = {}
         self.on_challenged: Callable[[NodeId, bool], None] = lambda target, alive: None
+
+    def leave_out(self, parts: Collection[Part]) -> None:
+        """Do without some parts, from the start."""
+        self._omit = frozenset(parts)
+        if Part.EVEN_PROBES in self._omit:
+            self.order = ShuffledOrder(self._me, self._config.probe_period, self._random)
 
     def on_ping(self, address: Address, ping: Ping, now: float) -> None:
         """Answer a ping for us, or say that the node asked for is not here."""
@@ -192,7 +201,7 @@ class Detector:
         held = self._replica.nodes.get(register.node_id)
         if register.status is not Status.DEAD or held is None or held.status is not Status.ALIVE:
             return False
-        if register.incarnation < held.incarnation:
+        if register.incarnation < held.incarnation or Part.DOUBT in self._omit:
             return False
         if register.node_id not in self._doubts:
             self._doubts[register.node_id] = register
@@ -285,7 +294,7 @@ class Detector:
         self._outbox.add(register.address, pack_section(ping))
         if register.status.live:
             self._outbox.open(register.address)
-        if register.status is Status.SUSPECT:
+        if register.status is Status.SUSPECT and Part.BUDDY not in self._omit:
             # Buddy (Lifeguard, section IV.C): the suspect hears of it first, with the probe itself.
             accusers = self.suspicions[target].accusers if target in self.suspicions else {}
             accuser, evidence = next(iter(accusers.items()), (self._me, SILENT))
@@ -343,7 +352,7 @@ class Detector:
     def _is_corroborator(self, accusation: Accusation) -> bool:
         """Whether we are one of the few that probe this suspect on hearing of it."""
         place = self._live.place(self._me)
-        if place is None:
+        if place is None or Part.CORROBORATION in self._omit:
             return False
         seed = accusation.subject + accusation.incarnation.to_bytes(8, "big")
         return (place - hash_bytes(seed)) % len(self._live) < self._config.indirect_probes + 1

@@ -49,6 +49,9 @@ class Process:
     turn_at: float = float("inf")
     busy_until: float = 0.0
     paused: bool = False
+    blocked: bool = False
+    held: list[tuple[bytes, Address]] = field(default_factory=list)
+    """What leaves when the socket is blocked no more."""
     running: bool = True
     give_up_at: float | None = None
     """When a graceful stop ends anyway; `None` while the process is not stopping."""
@@ -81,6 +84,8 @@ class Process:
         return True
 
     def read(self) -> deque[tuple[bytes, Address]]:
-        """All that waits in the buffer, which is empty then."""
+        """All that waits in the buffer, which is empty then; nothing while the socket is blocked."""
+        if self.blocked:
+            return deque()
         inbox, self.inbox, self.inbox_bytes = self.inbox, deque(), 0
         return inbox

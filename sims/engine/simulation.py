@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 import struct
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from hashlib import blake2b
 from heapq import heapify, heappop, heappush
 from typing import Any
@@ -19,6 +19,7 @@ from gossipgroups.config import Config
 from gossipgroups.groups.rules import Command
 from gossipgroups.ids import Address
 from gossipgroups.node import Node
+from gossipgroups.swim.parts import Part
 from gossipgroups.testing.medium import Line, Medium
 from sims.engine.clock import Clock
 from sims.engine.process import SOCKET_BUFFER, Cost, Process
@@ -97,6 +98,7 @@ class Simulation:
         *,
         seeds: Iterable[Address] = (),
         config: Config | None = None,
+        omit: Collection[Part] = (),
         clock: Clock | None = None,
         buffer_bytes: int = SOCKET_BUFFER,
     ) -> Process:
@@ -111,6 +113,7 @@ class Simulation:
             config=config or self.config,
             random=random.Random(self.random.getrandbits(64)),
             now=clock.read(self.now),
+            omit=omit,
         )
         self._started += 1
         process = Process(self._started, node, address, clock, self.cost, buffer_bytes=buffer_bytes)
@@ -162,6 +165,22 @@ class Simulation:
         if process.paused:
             self.did("resume", process)
             process.paused = False
+            self._wake(process, self.now)
+
+    def block(self, process: Process) -> None:
+        """Let the socket of a process stand still while its timers run: nothing is read, nothing leaves."""
+        if not process.blocked:
+            self.did("block", process)
+            process.blocked = True
+
+    def unblock(self, process: Process) -> None:
+        """Let a blocked socket go on: what was held leaves now, what waits is read."""
+        if process.blocked:
+            self.did("unblock", process)
+            process.blocked = False
+            held, process.held = process.held, []
+            for datagram, target in held:
+                self._send(process, datagram, target, self.now)
             self._wake(process, self.now)
 
     def slow(self, process: Process, share: float) -> None:
@@ -225,10 +244,10 @@ class Simulation:
             self._last_on[line] = number
         process = self.processes.get(target)
         if process is not None:
-            if process.take(datagram, source):
-                self._wake(process, self.now)
-            else:
+            if not process.take(datagram, source):
                 self.tally["overflow"] += 1
+            elif not process.blocked:
+                self._wake(process, self.now)
         elif target.host not in self.silent:
             for arrival in self.medium.carry(target, source, REFUSAL_BYTES, self.now):
                 self.at(arrival, self._refuse, source, target)
@@ -298,8 +317,11 @@ class Simulation:
         cost = process.cost
         spent = cost.turn + len(inbox) * cost.received + len(datagrams) * cost.sent
         done = process.busy_until = self.now + spent / process.share
-        for datagram, target in datagrams:
-            self._send(process, datagram, target, done)
+        if process.blocked:
+            process.held += datagrams
+        else:
+            for datagram, target in datagrams:
+                self._send(process, datagram, target, done)
         stop_at = process.give_up_at
         if stop_at is not None and (node.departed or self.now >= stop_at):
             self._end(process)
