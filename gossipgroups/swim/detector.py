@@ -84,6 +84,7 @@ class Detector:
         self.order: ProbeOrder | ShuffledOrder = ProbeOrder(me, config.probe_period)
         self.awareness = Awareness(config.awareness_limit)
         self.suspicions: dict[NodeId, Suspicion] = {}
+        self._first_death: tuple[int, int, float] | None = None
         self._doubts: dict[NodeId, NodeRegister] = {}
         self.on_challenged: Callable[[NodeId, bool], None] = lambda target, alive: None
 
@@ -168,8 +169,7 @@ class Detector:
             self._learn(register.become(Status.SUSPECT), now, tell=False)
             if accusation.subject in self.suspicions and self._is_corroborator(accusation):
                 self.probe(accusation.subject, Purpose.CORROBORATE, now)
-        suspicion = self.suspicions.get(accusation.subject)
-        if suspicion is not None and suspicion.confirm(accusation.accuser, accusation.evidence):
+        if self._confirm(accusation.subject, accusation.accuser, accusation.evidence):
             self._rumours.accuse(accusation)
 
     def on_refused(self, address: Address, now: float) -> None:
@@ -239,6 +239,7 @@ class Detector:
             for probe in [each for each in self._probes.values() if each.target == register.node_id]:
                 self._give_up(probe)
         suspicion = self.suspicions.get(register.node_id)
+        self._first_death = None
         if register.status is not Status.SUSPECT:
             if suspicion is not None:
                 for accuser in self.suspicions.pop(register.node_id).accusers:
@@ -262,20 +263,36 @@ class Detector:
                 del self._relays[number]
             elif relay.deadline <= now:
                 self._nack(relay)
-        for node_id, suspicion in list(self.suspicions.items()):
-            if suspicion.deadline(len(self._live), self._healthy()) <= now:
-                self._learn(self._replica.nodes[node_id].become(Status.DEAD), now)
+        if self.suspicions and self._suspicions_end() <= now:
+            for node_id, suspicion in list(self.suspicions.items()):
+                if suspicion.deadline(len(self._live), self._healthy()) <= now:
+                    self._learn(self._replica.nodes[node_id].become(Status.DEAD), now)
 
     def deadline(self, now: float) -> float | None:
         """When something is due next."""
         times = [each.deadline for each in self._under_way()]
         if self.suspicions:
-            live, healthy = len(self._live), self._healthy()
-            times += [each.deadline(live, healthy) for each in self.suspicions.values()]
+            times.append(self._suspicions_end())
         due = self.order.next(self._live, now)
         if due is not None:
             times.append(due[1])
         return min(times, default=None)
+
+    def _suspicions_end(self) -> float:
+        """When the first suspicion ends, computed anew only when something that it depends on has changed."""
+        live, healthy = len(self._live), self._healthy()
+        if self._first_death is None or self._first_death[:2] != (live, healthy):
+            first = min(each.deadline(live, healthy) for each in self.suspicions.values())
+            self._first_death = (live, healthy, first)
+        return self._first_death[2]
+
+    def _confirm(self, subject: NodeId, accuser: NodeId, evidence: int) -> bool:
+        """Count an accuser of a suspect; whether that was news worth telling others."""
+        suspicion = self.suspicions.get(subject)
+        if suspicion is None or suspicion.accusers.get(accuser, -1) >= evidence:
+            return False
+        self._first_death = None
+        return suspicion.confirm(accuser, evidence)
 
     def _healthy(self) -> int:
         """How many others could confirm a suspicion: live, and not suspects themselves."""
@@ -340,8 +357,7 @@ class Detector:
             return
         if register.status is Status.ALIVE:
             self._learn(register.become(Status.SUSPECT), now, tell=False)
-        suspicion = self.suspicions.get(target)
-        if suspicion is not None and suspicion.confirm(self._me, evidence):
+        if self._confirm(target, self._me, evidence):
             self._rumours.accuse(Accusation(target, register.incarnation, self._me, evidence))
 
     def _nack(self, relay: Relay) -> None:
