@@ -24,6 +24,7 @@ from gossipgroups.streams import EVENTS_WAITING
 from gossipgroups.transport import thread
 from gossipgroups.transport.driver import Driver
 from gossipgroups.transport.link import Link, Settings
+from gossipgroups.transport.network import KERNEL, current_network
 from gossipgroups.url import parse_url
 from gossipgroups.watches import Callback, WatchTable
 
@@ -72,14 +73,20 @@ class BlockingCoordinator(Door):
     def start(self) -> None:
         """Join the cluster.
 
-        Raises `SeedsUnreachable`, `OSError`, or `CoordinatorClosed` if it runs already.
+        Raises `SeedsUnreachable`, `OSError`, `CoordinatorClosed` if it runs already, or `InvalidValue` on a
+        simulated network.
         """
+        if current_network.get() is not KERNEL:
+            raise InvalidValue(
+                "the blocking API runs in threads and in real time, not on a simulated network: use "
+                "open_coordinator there, or start this one outside of its block"
+            )
         with self._lock:
             if self._started:
                 raise CoordinatorClosed("the coordinator is started already: stop it first")
             self._link = Link(self._settings, self._deliver)
             self._events = queue.Queue()
-            thread.spawn(Driver(self._link).run)
+            thread.spawn(Driver(self._link, KERNEL).run)
             try:
                 self._link.ready.result(self._settings.join_timeout + START_MARGIN)
             except BaseException:

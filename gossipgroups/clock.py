@@ -6,6 +6,8 @@ for it before its timers accuse anybody, and one that is starved runs slower ins
 
 from __future__ import annotations
 
+from math import inf, nextafter
+
 
 class StallClock:
     """Own time, in seconds, from the time of the caller and the wake-ups that were asked of it."""
@@ -32,6 +34,10 @@ class StallClock:
         """The caller's time at which to wake up for own time `due`; infinity when nothing is due."""
         if due is None:
             self._awaited = None
-            return float("inf")
-        self._awaited = max(due, self.now) + self._stalled
-        return self._awaited
+            return inf
+        at = max(due, self.now) + self._stalled
+        # Rounded down it would be just before `due`: nothing would be done, and the same time be asked again.
+        while at - self._stalled < due < inf:
+            at = nextafter(at, inf)
+        self._awaited = at
+        return at

@@ -26,6 +26,7 @@ from gossipgroups.streams import EVENTS_WAITING, Backlog, EventStream
 from gossipgroups.transport import thread
 from gossipgroups.transport.driver import Driver
 from gossipgroups.transport.link import Delivery, Link, Ticket, outcome
+from gossipgroups.transport.network import KERNEL, current_network
 from gossipgroups.watches import Callback, Kind, Watch
 
 logger = logging.getLogger("gossipgroups")
@@ -268,7 +269,7 @@ async def open_coordinator(
     `bind` and `advertise` are "host:port", IPv4 or IPv6. `seeds`: "host:port" of other coordinators; `None`
     looks in the per-user directory of this machine, `()` starts alone. `join_timeout` is in seconds.
     `isolation`: "thread" runs the protocol in the process's gossip thread, "task" in the caller's loop (for
-    virtual time).
+    virtual time); on a simulated network (`gossipgroups.testing`) it is always the caller's loop.
 
     Raises `SeedsUnreachable` when seeds were named, none of them answers in time and none is this coordinator
     itself; `InvalidValue` and `LimitExceeded` for bad arguments; `OSError` when the address cannot be bound.
@@ -284,18 +285,19 @@ async def open_coordinator(
     )
     if isolation not in ("thread", "task"):
         raise InvalidValue(f"isolation is {isolation!r}: it must be 'thread' or 'task'")
+    network = current_network.get()
     crossing = _Crossing()
     body: BaseException | None = None
     try:
         async with trio.open_nursery() as nursery:
-            direct = isolation == "task"
+            direct = isolation == "task" or network is not KERNEL
             link = Link(settings, crossing.publish if direct else crossing.deliver)
             coordinator = Coordinator(link, nursery)
             crossing.receiver = coordinator.publish
             if direct:
-                nursery.start_soon(_shielded, Driver(link).run)
+                nursery.start_soon(_shielded, Driver(link, network).run)
             else:
-                thread.spawn(Driver(link).run)
+                thread.spawn(Driver(link, network).run)
             try:
                 await outcome(link.ready)
                 yield coordinator

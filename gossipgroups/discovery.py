@@ -10,7 +10,7 @@ import contextlib
 import ipaddress
 import itertools
 import logging
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Protocol
 
 import trio
@@ -26,6 +26,7 @@ __all__ = [
     "Seeds",
     "StaticSeeds",
     "advertised_address",
+    "ask_system",
     "format_endpoint",
     "parse_endpoint",
     "per_user_directory",
@@ -41,6 +42,10 @@ _ELSEWHERE = (Address("2001:db8::1", DEFAULT_PORT), Address("192.0.2.1", DEFAULT
 """Documentation addresses: nobody has them, so the route to them is the route to anywhere."""
 
 
+LookUp = Callable[[str], Awaitable[Sequence[str]]]
+"""Gives the numeric addresses of a name: none, `OSError`, `ValueError` or `RuntimeError` when it has none."""
+
+
 class Seeds(Protocol):
     """Something that suggests where other coordinators may be."""
 
@@ -51,25 +56,32 @@ class Seeds(Protocol):
         """The sources, for messages."""
 
 
-async def resolve(endpoint: str) -> tuple[Address, ...]:
+async def ask_system(name: str) -> list[str]:
+    """The numeric addresses of a name, from the operating system's resolver. Raises `OSError` and others."""
+    answers = await trio.socket.getaddrinfo(name, None, type=trio.socket.SOCK_DGRAM)
+    return [str(place[0]) for *_, place in answers]
+
+
+async def resolve(endpoint: str, look_up: LookUp = ask_system) -> tuple[Address, ...]:
     """All addresses of "host:port" (`DEFAULT_PORT` when it names none), in the resolver's order.
 
     A numeric endpoint asks no resolver. A name gives () when it does not resolve, or not within
     `RESOLVE_SECONDS`. Raises `InvalidValue` when the text is not an endpoint.
     """
-    return await _look_up(*parse_endpoint(endpoint, default_port=DEFAULT_PORT))
+    return await _addresses(*parse_endpoint(endpoint, default_port=DEFAULT_PORT), look_up)
 
 
 class StaticSeeds:
     """Seeds named by the user. A name is resolved at every call, and keeps its last answer while it fails."""
 
-    def __init__(self, endpoints: Iterable[str]) -> None:
+    def __init__(self, endpoints: Iterable[str], look_up: LookUp = ask_system) -> None:
         """Raises `InvalidValue` for an endpoint that cannot be one."""
         if isinstance(endpoints, str | bytes) or not isinstance(endpoints, Iterable):
             raise InvalidValue(
                 f"seeds must be an iterable of 'host:port', not {endpoints!r}: put it in a list"
             )
         self._endpoints = tuple(dict.fromkeys(map(check_seed, endpoints)))
+        self._look_up = look_up
         self._known: dict[str, tuple[Address, ...]] = {}
         self._failing: set[str] = set()
 
@@ -86,7 +98,7 @@ class StaticSeeds:
         return self._endpoints
 
     async def _refresh(self, endpoint: str) -> None:
-        found = await resolve(endpoint)
+        found = await resolve(endpoint, self._look_up)
         if found:
             self._known[endpoint] = found
             self._failing.discard(endpoint)
@@ -95,14 +107,16 @@ class StaticSeeds:
             logger.warning("seed %s does not resolve to any address; it will be asked for again", endpoint)
 
 
-async def advertised_address(bound: Address, advertise: str | None, seeds: tuple[Address, ...]) -> Address:
+async def advertised_address(
+    bound: Address, advertise: str | None, seeds: tuple[Address, ...], look_up: LookUp = ask_system
+) -> Address:
     """The address to tell others: `advertise` if given (its port 0 or missing: the bound port), else `bound`.
 
     A wildcard is replaced by the local address that the kernel would use to reach a seed, or anywhere, or by
     loopback with a warning; nothing is sent. Raises `InvalidValue` when `advertise` names no usable address.
     """
     if advertise is not None:
-        return await _named_address(bound, advertise)
+        return await _named_address(bound, advertise, look_up)
     if not ipaddress.ip_address(bound.host).is_unspecified:
         await trio.lowlevel.checkpoint()
         return bound
@@ -124,9 +138,9 @@ async def advertised_address(bound: Address, advertise: str | None, seeds: tuple
     return loopback
 
 
-async def _named_address(bound: Address, advertise: str) -> Address:
+async def _named_address(bound: Address, advertise: str, look_up: LookUp) -> Address:
     host, port = parse_endpoint(advertise, default_port=0, what="advertise")
-    found = await _look_up(host, port or bound.port)
+    found = await _addresses(host, port or bound.port, look_up)
     if not found:
         raise InvalidValue(
             f"advertise {advertise!r} does not resolve: give an IP address, or a name that DNS has"
@@ -140,15 +154,14 @@ async def _named_address(bound: Address, advertise: str) -> Address:
     return best
 
 
-async def _look_up(host: str, port: int) -> tuple[Address, ...]:
+async def _addresses(host: str, port: int, look_up: LookUp) -> tuple[Address, ...]:
     if _numeric(host):
         await trio.lowlevel.checkpoint()
         return (Address(host, port),)
-    found: list[str] = []
+    found: Sequence[str] = ()
     # ValueError: a name that cannot be written in IDNA. RuntimeError: no thread left to ask in.
     with trio.move_on_after(RESOLVE_SECONDS), contextlib.suppress(OSError, ValueError, RuntimeError):
-        answers = await trio.socket.getaddrinfo(host, port, type=trio.socket.SOCK_DGRAM)
-        found = [str(place[0]) for *_, place in answers]
+        found = await look_up(host)
     return tuple(dict.fromkeys(Address(numeric, port) for text in found if (numeric := _numeric(text))))
 
 

@@ -39,7 +39,7 @@ def test_each_example_says_what_it_shows(script: str) -> None:
 
 
 def test_there_are_no_examples_without_a_test() -> None:
-    assert SCRIPTS == ["blocking.py", "first_group.py", "worker_pool.py"]
+    assert SCRIPTS == ["blocking.py", "first_group.py", "simulated_agent.py", "worker_pool.py"]
 
 
 def hold_first_group(lines: list[str]) -> None:
@@ -75,6 +75,17 @@ def test_blocking_with_others_there() -> None:
         assert lines[0] == "another one has created the group"
         assert lines[-1] == "neighbour offers advice"
         assert neighbour.get_members("workers").get(LIMIT) == {"neighbour"}, "the other has left"
+
+
+def test_simulated_agent() -> None:
+    lines = run("simulated_agent.py", "--agents", "3", "--shards", "12", "--seed", "2")
+    assert lines[0] == "3 agents own 12 shards:"
+    assert re.fullmatch(r"agent-3 is gone, \d+\.\d virtual seconds later:", lines[4])
+    before, after = ([set(line.split()[1:]) for line in part] for part in (lines[1:4], lines[5:]))
+    for shares in before, after:
+        assert sorted(int(shard) for share in shares for shard in share) == list(range(12))
+    assert all(old <= new for old, new in zip(before[:2], after, strict=True))
+    assert run("simulated_agent.py", "--agents", "3", "--shards", "12", "--seed", "2") == lines
 
 
 def test_worker_pool() -> None:

@@ -21,7 +21,6 @@ from trio.testing._fake_net import FakeNet, UDPBinding, UDPEndpoint, UDPPacket
 
 import gossipgroups as gg
 from gossipgroups import Config, Coordinator, Status, open_coordinator
-from gossipgroups.transport import driver
 from tests.waiting import address_of, eventually
 
 LAN = Config.lan()
@@ -38,7 +37,8 @@ def seed(monkeypatch: pytest.MonkeyPatch) -> int:
     seed = int(os.environ.get("GOSSIPGROUPS_SEED", "1"))
     print(f"GOSSIPGROUPS_SEED={seed}")
     chance = random.Random(seed)
-    monkeypatch.setattr(driver, "random", SimpleNamespace(Random=lambda: random.Random(chance.random())))
+    draw = SimpleNamespace(Random=lambda: random.Random(chance.random()))
+    monkeypatch.setattr("gossipgroups.transport.network.random", draw)
     monkeypatch.setattr("trio._core._run._ALLOW_DETERMINISTIC_SCHEDULING", True)
     monkeypatch.setattr("trio._core._run._r", random.Random(seed))
     return seed

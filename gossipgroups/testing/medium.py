@@ -68,7 +68,7 @@ CLEAR = Line(latency=Constant(0.0))
 
 
 class Medium:
-    """All lines of a simulated network. `chance` is its only randomness; times are the caller's (seconds)."""
+    """All lines of a simulated network. `chance` is its randomness; times are the caller's, in seconds."""
 
     def __init__(self, chance: Chance, line: Line = Line()) -> None:
         self.line = line
@@ -116,26 +116,34 @@ class Medium:
             return False
         return not self.sides or self.sides.get(source, 0) == self.sides.get(target, 0)
 
-    def carry(self, source: Address, target: Address, size: int, now: float) -> tuple[float, ...]:
-        """The times at which a datagram of so many bytes, sent now, arrives."""
+    def carry(
+        self, source: Address, target: Address, size: int, now: float, chance: Chance | None = None
+    ) -> tuple[float, ...]:
+        """The times at which a datagram of so many bytes, sent now, arrives.
+
+        With a `chance` of its own for each sender, one sender's fortune does not depend on what others send.
+        """
+        chance = chance or self._chance
         sender, receiver = source.host, target.host
         if not self.passes(sender, receiver):
             self.tally["cut"] += 1
             return NOWHERE
         line = self.between.get((sender, receiver), self.line) if self.between else self.line
-        times = self._over(line, (sender, receiver), size, now)
+        times = self._over(line, (sender, receiver), size, now, chance)
         # Most hosts have no conditions of their own: two look-ups spare two passes.
         if sender in self.egress:
-            times = self._all_over(self.egress[sender], (sender, None), size, times)
+            times = self._all_over(self.egress[sender], (sender, None), size, times, chance)
         if receiver in self.ingress:
-            times = self._all_over(self.ingress[receiver], (None, receiver), size, times)
+            times = self._all_over(self.ingress[receiver], (None, receiver), size, times, chance)
         return times
 
-    def _all_over(self, line: Line, key: object, size: int, times: tuple[float, ...]) -> tuple[float, ...]:
-        return tuple(arrival for time in times for arrival in self._over(line, key, size, time))
+    def _all_over(
+        self, line: Line, key: object, size: int, times: tuple[float, ...], chance: Chance
+    ) -> tuple[float, ...]:
+        return tuple(arrival for time in times for arrival in self._over(line, key, size, time, chance))
 
-    def _over(self, line: Line, key: object, size: int, now: float) -> tuple[float, ...]:
-        chance, tally = self._chance, self.tally
+    def _over(self, line: Line, key: object, size: int, now: float, chance: Chance) -> tuple[float, ...]:
+        tally = self.tally
         if line.loss and chance.random() < line.loss:
             tally["lost"] += 1
             return NOWHERE

@@ -64,6 +64,10 @@ class Datagrams(Protocol):
     def address(self) -> Address:
         """The local address that is bound; after a bind to port 0, with the port drawn."""
 
+    @property
+    def stalled(self) -> bool:
+        """Whether the process is held up, and takes no turn: only a simulated network can say so."""
+
     def receive(self) -> list[tuple[bytes, Address]]:
         """Every datagram that waits, oldest first, with its source; does not block.
 
@@ -100,6 +104,8 @@ class KernelDatagrams:
 
     On Linux the kernel's error queue is read, which tells who refused; elsewhere `refused` is empty.
     """
+
+    stalled = False
 
     def __init__(self, sock: socket.socket, receive_buffer: int = RECEIVE_BUFFER) -> None:
         sock.setblocking(False)
@@ -182,6 +188,8 @@ class TrioDatagrams:
     closed or the nursery cancelled. Datagrams leave in the order sent; those sent before `close` still leave.
     Queues hold `MAX_BATCH` datagrams each way and, as a kernel does, drop what comes when they are full.
     """
+
+    stalled = False
 
     def __init__(self, sock: trio.socket.SocketType, nursery: trio.Nursery) -> None:
         self.address = _address(sock.getsockname())

@@ -8,36 +8,37 @@ call or the node's deadline.
 from __future__ import annotations
 
 import logging
-import random
 from ipaddress import ip_address
 
 import trio
 
-from gossipgroups.discovery import LocalDirectory, Seeds, StaticSeeds, advertised_address, resolve
+from gossipgroups.discovery import Seeds, StaticSeeds, advertised_address, resolve
 from gossipgroups.errors import CoordinatorClosed, InvalidValue, SeedsUnreachable
 from gossipgroups.groups.rules import Command
 from gossipgroups.ids import Address
 from gossipgroups.node import Node
 from gossipgroups.operations import Applied, Done, Refused
-from gossipgroups.transport.datagrams import MAX_BATCH, Datagrams, open_datagrams
+from gossipgroups.transport.datagrams import MAX_BATCH, Datagrams
 from gossipgroups.transport.link import Call, Link, Ticket, fail_all, settle
+from gossipgroups.transport.network import Directory, Network
 
 logger = logging.getLogger("gossipgroups")
 
 BATCHES = 16
 """Full batches of datagrams that one turn reads: a flood may not keep the timers waiting for ever."""
 DIRECTORY_SECONDS = 30.0
-"""How often the per-user directory is read again once others were found."""
+"""How often the directory, or the seeds' names, are read again once others were found."""
 LOOK_SECONDS = 1.0
 """How long to wait for others that may be there, but need not: local coordinators, other seeds than
 ourselves."""
 
 
 class Driver:
-    """Runs the node of one link."""
+    """Runs the node of one link, on one network."""
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: Link, network: Network) -> None:
         self._link = link
+        self._network = network
         self._settings = link.settings
         self._tickets: dict[int, Ticket] = {}
         self._queries: list[Call] = []
@@ -52,6 +53,7 @@ class Driver:
         self._node: Node
         self._datagrams: Datagrams
         self._seeds: Seeds
+        self._directory: Directory | None = None
 
     async def run(self) -> None:
         """Run until the link is stopped. Errors end up in the link, never here."""
@@ -76,22 +78,23 @@ class Driver:
             await self._end(error)
 
     async def _open(self, nursery: trio.Nursery) -> None:
-        settings = self._settings
-        bind = (await resolve(settings.bind))[:1]
+        settings, network = self._settings, self._network
+        bind = (await resolve(settings.bind, network.look_up))[:1]
         if not bind:
             raise InvalidValue(f"bind {settings.bind!r} does not resolve: give an address of this machine")
-        self._datagrams = await open_datagrams(bind[0], nursery)
-        directory = LocalDirectory(settings.cluster) if settings.seeds is None else None
-        self._seeds = directory or StaticSeeds(settings.seeds or ())
+        self._datagrams = await network.bind(bind[0], nursery)
+        bound = self._datagrams.address
+        directory = self._directory = network.directory(settings.cluster) if settings.seeds is None else None
+        self._seeds = directory or StaticSeeds(settings.seeds or (), network.look_up)
         known = await self._seeds.addresses() if directory is None else ()
-        address = await advertised_address(self._datagrams.address, settings.advertise, known)
+        address = await advertised_address(bound, settings.advertise, known, network.look_up)
         now = trio.current_time()
         self._node = Node(
             name=settings.name,
             address=address,
             cluster=settings.cluster,
             config=settings.config,
-            random=random.Random(),
+            random=network.chance(bound),
             now=now,
         )
         self._link.stats = self._node.stats
@@ -126,7 +129,8 @@ class Driver:
 
     def _warn_if_untold(self) -> None:
         ready = self._link.ready
-        if not self._told and ready.done() and ready.exception() is None:
+        crashed = self._datagrams.stalled  # and so told nobody, which is what a test has asked for
+        if not self._told and not crashed and ready.done() and ready.exception() is None:
             logger.warning(
                 "coordinator %r stopped, but no other node confirmed within %g s that it has left",
                 self._settings.name,
@@ -139,9 +143,16 @@ class Driver:
             self._sleep.deadline = deadline
 
     def _deadline(self) -> float:
-        return min(self._node.next_deadline(), self._give_up_at)
+        return self._give_up_at if self._held_up else min(self._node.next_deadline(), self._give_up_at)
+
+    @property
+    def _held_up(self) -> bool:
+        # Whoever stops a coordinator must not wait for ever: a stop is carried out all the same.
+        return self._datagrams.stalled and not self._stopping
 
     def _turn(self) -> None:
+        if self._held_up:
+            return
         node, datagrams = self._node, self._datagrams
         now = trio.current_time()
         for _ in range(BATCHES):
@@ -260,16 +271,17 @@ class Driver:
         config = self._settings.config
         while True:
             await trio.sleep(DIRECTORY_SECONDS if self._node.answered else config.seed_interval)
-            self._node.seek(await self._seeds.addresses(), trio.current_time())
-            self._act()
+            addresses = await self._seeds.addresses()
+            if not self._held_up:
+                self._node.seek(addresses, trio.current_time())
+                self._act()
 
     async def _end(self, error: BaseException | None) -> None:
         if hasattr(self, "_datagrams"):
             self._datagrams.close()
         try:
-            seeds = getattr(self, "_seeds", None)
-            if isinstance(seeds, LocalDirectory):
-                await seeds.withdraw()
+            if self._directory is not None:
+                await self._directory.withdraw()
         finally:
             unfinished = CoordinatorClosed("the coordinator stopped before this had converged")
             fail_all(list(self._tickets.values()), unfinished)
