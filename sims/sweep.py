@@ -2,16 +2,19 @@
 
 Law: a case holds all that its result depends on, so where it runs changes nothing. Results come in the order
 of the cases; no more than a few cases per worker wait, so a sweep of a million needs no memory for them.
+A case that fails ends the sweep: the error names it, and what still runs or waits is dropped.
 """
 
 from __future__ import annotations
 
 import functools
+import multiprocessing
 import os
+import signal
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
-from contextlib import contextmanager
+from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -34,6 +37,22 @@ AHEAD = 4
 """Cases per worker that are handed out before their turn."""
 DASK_WORKERS = 256
 """Workers that a Dask cluster is taken to have: so many are kept busy."""
+DASK_TIMEOUT = 10.0
+"""Seconds in which a scheduler must answer."""
+
+
+class CaseFailed(Exception):
+    """A case of a sweep raised: `case` says which, and `__cause__` what."""
+
+    def __init__(self, case: object, error: BaseException) -> None:
+        self.case = case
+        seed = getattr(case, "seed", None)
+        named = f"{case!r}" if seed is None else f"{case!r}, seed {seed},"
+        if isinstance(error, BrokenExecutor):
+            told = f"the processes of the sweep broke off at {named} or a case beside it"
+            super().__init__(f"{told}: {error} (out of memory? try fewer --jobs)")
+        else:
+            super().__init__(f"the case {named} failed: {type(error).__name__}: {error}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +69,7 @@ class Where:
             with _dask_executor(self.dask) as pool:
                 yield pool, DASK_WORKERS
         elif self.jobs > 1:
-            with ProcessPoolExecutor(self.jobs) as workers:
+            with _processes(self.jobs) as workers:
                 yield workers, self.jobs
         else:
             yield None, 1
@@ -85,11 +104,12 @@ def sweep(
 ) -> Generator[Result, None, None]:
     """The results of a picklable function for each case, in their order, as they come.
 
-    With a label, a progress bar is shown on standard error.
+    With a label, a progress bar is shown on standard error. Raises `CaseFailed`. Close it if you do not read
+    it to its end: that ends the processes.
     """
-    with where.executor() as (pool, workers), _progress(label) as progress:
+    with closing(_results(function, cases, where.executor())) as results, _progress(label) as progress:
         task = progress.add_task(label, total=len(cases))
-        for result in _results(function, cases, pool, workers * AHEAD):
+        for result in results:
             progress.advance(task)
             yield result
 
@@ -98,26 +118,57 @@ def sweep_on(
     pool: Executor, function: Callable[[Case], Result], cases: Sequence[Case]
 ) -> Generator[Result, None, None]:
     """The same on an executor of the caller's."""
-    yield from _results(function, cases, pool, (os.cpu_count() or 1) * AHEAD)
+    yield from _results(function, cases, nullcontext((pool, os.cpu_count() or 1)))
 
 
 def _results(
-    function: Callable[[Case], Result], cases: Sequence[Case], pool: Executor | None, ahead: int
+    function: Callable[[Case], Result],
+    cases: Sequence[Case],
+    executor: AbstractContextManager[tuple[Executor | None, int]],
 ) -> Generator[Result, None, None]:
-    if pool is None:
-        yield from map(function, cases)
-        return
-    waiting: deque[Future[Result]] = deque()
+    waiting: deque[tuple[Case, Future[Result]]] = deque()
     try:
-        for case in cases:
-            waiting.append(pool.submit(function, case))
-            if len(waiting) >= ahead:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+        with executor as (pool, workers):
+            for case in cases:
+                if pool is None:
+                    yield _result(case, functools.partial(function, case))
+                    continue
+                waiting.append((case, _result(case, functools.partial(pool.submit, function, case))))
+                if len(waiting) >= workers * AHEAD:
+                    first, future = waiting.popleft()
+                    yield _result(first, future.result)
+            while waiting:
+                first, future = waiting.popleft()
+                yield _result(first, future.result)
     finally:
-        for future in waiting:
+        # After the end of processes of ours: a pool that breaks stumbles over futures cancelled before.
+        for _, future in waiting:
             future.cancel()
+
+
+def _result(case: Case, get: Callable[[], Result]) -> Result:
+    try:
+        return get()
+    except Exception as error:
+        raise CaseFailed(case, error) from error
+
+
+@contextmanager
+def _processes(jobs: int) -> Iterator[Executor]:
+    """Processes that end at once with the sweep, whatever ends it; Ctrl-C is left to this one."""
+    others = set(multiprocessing.active_children())
+    # Not forked: the progress bar has a thread of its own here.
+    start = multiprocessing.get_context("spawn")
+    workers = ProcessPoolExecutor(jobs, start, signal.signal, (signal.SIGINT, signal.SIG_IGN))
+    try:
+        yield workers
+    except BaseException:
+        for process in multiprocessing.active_children():
+            if process not in others:
+                process.terminate()
+        raise
+    finally:
+        workers.shutdown()
 
 
 @contextmanager
@@ -129,11 +180,18 @@ def _dask_executor(address: str) -> Iterator[Executor]:
             "--dask needs the Dask client: python -m pip install 'gossipgroups[dask]'"
         ) from None
     try:
-        client = Client(address, timeout=10)  # type: ignore[no-untyped-call]
+        client = Client(address, timeout=DASK_TIMEOUT, set_as_default=False)  # type: ignore[no-untyped-call]
     except (OSError, ValueError) as error:
-        raise click.ClickException(f"no Dask scheduler answers at {address}: {error}") from None
-    with client, client.get_executor() as pool:  # type: ignore[no-untyped-call]
-        yield pool
+        raise click.ClickException(
+            f"no Dask scheduler answers at {address}: {error}. Start one with `dask scheduler`, or give the "
+            "address that it prints."
+        ) from None
+    with client:
+        pool: Executor = client.get_executor(pure=False)  # type: ignore[no-untyped-call]
+        try:
+            yield pool
+        finally:
+            pool.shutdown(wait=False)
 
 
 def _progress(label: str) -> Progress:

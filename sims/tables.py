@@ -26,7 +26,7 @@ class Table:
     def __post_init__(self) -> None:
         for row in self.rows:
             if len(row) != len(self.columns):
-                raise ValueError(f"table {self.title!r}: {row} has not {len(self.columns)} cells")
+                raise ValueError(f"table {self.title!r}: {row} has {len(row)} cells, not {len(self.columns)}")
 
     def rich(self) -> RichTable:
         """For a terminal."""
@@ -52,17 +52,18 @@ class Table:
 
     def _html(self) -> Iterator[str]:
         yield f"<table><caption>{escape(self.title)}</caption><thead><tr>"
-        yield from (f"<th>{escape(column)}</th>" for column in self.columns)
+        kinds = [' class="text"' if self._is_text(at) else "" for at in range(len(self.columns))]
+        for column, kind in zip(self.columns, kinds, strict=True):
+            yield f'<th scope="col"{kind}>{escape(column)}</th>'
         yield "</tr></thead><tbody>"
         for row in self.rows:
             yield "<tr>"
-            for at, cell in enumerate(row):
-                kind = ' class="text"' if self._is_text(at) else ""
+            for cell, kind in zip(row, kinds, strict=True):
                 yield f"<td{kind}>{escape(shown(cell))}</td>"
             yield "</tr>"
         yield "</tbody></table>"
         if self.note:
-            yield f"<p class='note'>{escape(self.note)}</p>"
+            yield f'<p class="note">{escape(self.note)}</p>'
 
     def _is_text(self, at: int) -> bool:
         return any(isinstance(row[at], str) for row in self.rows)

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from sims.experiments import NAMES, load
-from sims.experiments.experiment import RESULTS, Scale
+from sims.experiments.experiment import PLOT, RESULTS, ROWS, RUN, TABLES, Scale
 from sims.sweep import Where, options
 
 
@@ -21,7 +21,7 @@ def main(names: tuple[str, ...], quick: bool, seed: int, out: Path, where: Where
     """Run experiments."""
     for name in names or NAMES:
         load(name).carry_out(Scale(quick, seed), where, out / name, label=name)
-        click.echo(f"{out / name}: rows.csv, run.json, tables.md, plot.svg")
+        click.echo(f"{out / name}: {ROWS}, {RUN}, {TABLES}, {PLOT}")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 
 Law: an experiment is data and three pure functions: cases in, rows out of each, tables and a plot out of all
 rows. Rows are written as CSV and read back before anything is drawn from them, so the report, made from the
-files alone, shows what the command showed.
+files alone, shows what the command showed. Equal rows give equal files; `run.json` is written last, so a
+folder without it holds a run that was broken off.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import platform
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -33,6 +35,8 @@ Row = Mapping[str, Cell]
 
 RESULTS = Path("results")
 """Where results go unless told otherwise: one folder for each experiment."""
+ROWS, RUN, TABLES, PLOT = "rows.csv", "run.json", "tables.md", "plot.svg"
+"""The files of a run: its rows, what was run, and what is drawn from the rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +69,13 @@ class Experiment:
         """Run all cases, and write `rows.csv`, `run.json`, `tables.md` and `plot.svg` into the folder."""
         started = time.monotonic()
         cases = self.cases(scale)
-        results = sweep(self.run, cases, where, label=label)
         folder.mkdir(parents=True, exist_ok=True)
-        write_rows(folder / "rows.csv", (row for rows in results for row in rows))
+        (folder / RUN).unlink(missing_ok=True)
+        with closing(sweep(self.run, cases, where, label=label)) as results:
+            write_rows(folder / ROWS, (row for rows in results for row in rows))
+        rows = read_rows(folder / ROWS)
+        (folder / TABLES).write_text("\n".join(each.markdown() for each in self.tables(rows)), "utf-8")
+        self.save_plot(rows, folder / PLOT)
         facts = {
             "experiment": self.name,
             "command": f"python -m sims.experiments.{self.name}"
@@ -78,10 +86,7 @@ class Experiment:
             "cases": len(cases),
             "seconds": round(time.monotonic() - started, 1),
         }
-        (folder / "run.json").write_text(json.dumps(facts, indent=1) + "\n", "utf-8")
-        rows = read_rows(folder / "rows.csv")
-        (folder / "tables.md").write_text("\n".join(each.markdown() for each in self.tables(rows)), "utf-8")
-        self.draw(rows).savefig(folder / "plot.svg")
+        (folder / RUN).write_text(json.dumps(facts, indent=1) + "\n", "utf-8")
         return rows
 
     def draw(self, rows: Sequence[Row]) -> Figure:
@@ -89,11 +94,18 @@ class Experiment:
         import matplotlib as mpl  # noqa: PLC0415  (slow to import, and --help needs it not)
         from matplotlib.figure import Figure  # noqa: PLC0415
 
-        # Equal rows give equal bytes.
-        mpl.rcParams.update({"svg.hashsalt": self.name, "font.size": 9.0})
-        figure = Figure(figsize=(9.0, 4.5), layout="constrained")
-        self.plot(rows, figure)
+        with mpl.rc_context({"font.size": 9.0}):
+            figure = Figure(figsize=(9.0, 4.5), layout="constrained")
+            self.plot(rows, figure)
         return figure
+
+    def save_plot(self, rows: Sequence[Row], path: Path) -> None:
+        """Write the plot of these rows as SVG."""
+        import matplotlib as mpl  # noqa: PLC0415  (see above)
+
+        # Without these, the ids are drawn at random and the file holds the time.
+        with mpl.rc_context({"svg.hashsalt": self.name, "font.size": 9.0}):
+            self.draw(rows).savefig(path, format="svg", metadata={"Date": None})
 
     def command(self) -> click.Command:
         """The command line of this experiment."""
@@ -115,7 +127,7 @@ class Experiment:
             console = Console()
             for table in self.tables(rows):
                 console.print(table.rich())
-            console.print(f"{folder}: rows.csv, run.json, tables.md, plot.svg")
+            console.print(f"{folder}: {ROWS}, {RUN}, {TABLES}, {PLOT}", soft_wrap=True)
 
         return command
 
@@ -131,14 +143,26 @@ def main(name: str) -> None:
 
 
 def write_rows(path: Path, rows: Iterable[Row]) -> None:
-    """Write rows as CSV, each as it comes."""
+    """Write rows as CSV, each as it comes. Raises `ValueError` for what would not be read back the same."""
     with path.open("w", encoding="utf-8", newline="") as file:
         writer: csv.DictWriter[str] | None = None
         for row in rows:
             if writer is None:
                 writer = csv.DictWriter(file, list(row), lineterminator="\n")
                 writer.writeheader()
-            writer.writerow(row)
+            if list(row) != list(writer.fieldnames):
+                raise ValueError(
+                    f"a row has the columns {list(row)}, but the first had {list(writer.fieldnames)}"
+                )
+            for column, cell in row.items():
+                if isinstance(cell, str) and _cell(cell) != cell:
+                    raise ValueError(
+                        f"column {column!r} holds the text {cell!r}, which would be read back as "
+                        f"{_cell(cell)!r}: give the number, or another text"
+                    )
+            writer.writerow(
+                {key: int(cell) if cell is True or cell is False else cell for key, cell in row.items()}
+            )
 
 
 def read_rows(path: Path) -> list[Row]:
