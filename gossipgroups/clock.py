@@ -22,8 +22,11 @@ class StallClock:
 
     def read(self, now: float) -> float:
         """Let own time pass up to the caller's; returns the stall that this ended, in seconds, or 0."""
-        late = 0.0 if self._awaited is None else now - self._awaited
-        self._awaited = None
+        late = 0.0
+        if self._awaited is not None:
+            late = now - self._awaited
+            # Until the next wake-up is asked for, this one stands: a stall may follow on a call as on a turn.
+            self._awaited = max(now, self._awaited)
         if late <= self._tolerance:
             late = 0.0
         self._stalled += late

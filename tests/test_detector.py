@@ -402,14 +402,12 @@ def test_a_death_of_a_node_held_alive_waits_for_its_ack() -> None:
     assert rig.status() is Status.ALIVE
 
 
-@pytest.mark.parametrize("believed", ["no ack", "accused", "refused"])
+@pytest.mark.parametrize("believed", ["no ack", "refused"])
 def test_a_doubted_death_is_believed(believed: str) -> None:
     rig = Rig(8)
     assert rig.detector.doubts(a_node(TARGET, 0, Status.DEAD), 0.0)
     if believed == "no ack":
         rig.detector.tick(TIMEOUT)
-    elif believed == "accused":
-        rig.detector.on_accusation(_charge(5), 0.1)
     else:
         rig.detector.on_refused(an_address(TARGET), 0.1)
     assert rig.status() is Status.DEAD
@@ -430,8 +428,43 @@ def test_a_death_is_not_doubted_when_there_is_no_reason_to() -> None:
     rig = Rig(8)
     assert not rig.detector.doubts(a_node(99, 0, Status.DEAD), 0.0)
     assert not rig.detector.doubts(a_node(TARGET, 0, Status.LEFT), 0.0)
-    rig.detector.on_accusation(_charge(5), 0.0)
+    rig.learn(a_node(TARGET, 1), 0.0)
     assert not rig.detector.doubts(a_node(TARGET, 0, Status.DEAD), 0.0)
+
+
+@pytest.mark.parametrize("accused_first", [True, False])
+def test_a_suspicion_is_no_reason_to_believe_a_death(accused_first: bool) -> None:
+    # Both may come from the other side of a partition that has healed.
+    rig = Rig(8)
+    if accused_first:
+        rig.detector.on_accusation(_charge(5), 0.0)
+    assert rig.detector.doubts(a_node(TARGET, 0, Status.DEAD), 0.0)
+    if not accused_first:
+        rig.detector.on_accusation(_charge(5), 0.0)
+    assert rig.status() is Status.SUSPECT
+    rig.detector.tick(TIMEOUT)
+    assert rig.status() is Status.DEAD
+
+
+def test_a_doubt_ends_when_the_node_refutes_and_is_accused_anew() -> None:
+    rig = Rig(8)
+    assert rig.detector.doubts(a_node(TARGET, 0, Status.DEAD), 0.0)
+    rig.learn(a_node(TARGET, 1, Status.SUSPECT), 0.1)
+    rig.detector.tick(TIMEOUT)
+    assert rig.status() is Status.SUSPECT
+
+
+def test_an_answered_probe_does_not_put_off_the_next_one() -> None:
+    rig = Rig(8)
+    rig.detector.awareness.note(8)
+    ping = rig.probe()
+    later = rig.detector.deadline(0.0)
+    rig.detector.on_ack(an_id(TARGET), Ack(ping.number, 0))
+    due = rig.detector.order.next(rig.state.live, 0.0)
+    assert due is not None
+    assert later is not None
+    assert due[1] < later
+    assert due[1] <= 2 * PERIOD
 
 
 def test_a_node_at_our_own_address_is_gone() -> None:

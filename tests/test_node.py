@@ -514,9 +514,18 @@ def test_the_own_clock_stands_still_over_a_stall_and_never_goes_back() -> None:
     due = node.next_deadline()
     assert node._time(due + 30) == pytest.approx(due)
     assert node._time(due + 29) == pytest.approx(due)
-    assert node._time(due + 31) == pytest.approx(due + 1)
     assert node.next_deadline() >= due + 30
     assert (node.stats.stalls, node._detector.awareness.score) == (1, 1)
+
+
+def test_a_stall_after_a_call_is_a_stall_too() -> None:
+    wire = _cluster(2)
+    node = wire.nodes[0]
+    due = node.next_deadline()
+    node.submit(Create("g"), due - 0.01)
+    assert node._time(due + 60) == pytest.approx(due)
+    assert node._time(due + 90) == pytest.approx(due)
+    assert node.stats.stalls == 2
 
 
 # News, repair and budgets.
@@ -585,7 +594,7 @@ def test_one_who_has_begun_to_repair_is_not_asked_to_repair_as_well() -> None:
 
 
 def test_fresh_news_is_awaited_before_a_difference_is_repaired() -> None:
-    wire = _cluster(2)
+    wire = _cluster(2, config=LAN.but(stall_tolerance=1.0))
     node = wire.nodes[0]
     wire.run(5)
     wire.submit(node, Create("g"))

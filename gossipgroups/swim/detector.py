@@ -116,6 +116,7 @@ class Detector:
             del self._probes[number]
             if probe.purpose is Purpose.ROUND:
                 self.awareness.note(evidence_of.PROBE_ANSWERED)
+                self.order.resume(self._live, probe.begun)
             elif probe.purpose is Purpose.DOUBT:
                 self._doubts.pop(probe.target, None)
             elif probe.purpose is Purpose.CHALLENGE:
@@ -184,6 +185,8 @@ class Detector:
             if isinstance(probe, Relay):
                 self._accuse(probe.target, REFUSED, now)
                 self._nack(probe)
+            elif probe.purpose is Purpose.DOUBT:
+                self._fail(probe, now)
             elif probe.evidence is SILENT:
                 probe.evidence = REFUSED
                 self._accuse(probe.target, REFUSED, now)
@@ -193,13 +196,14 @@ class Detector:
                     self._give_up(probe)
 
     def doubts(self, register: NodeRegister, now: float) -> bool:
-        """Whether a death that was heard of must wait: we hold the node alive, and nobody has accused it.
+        """Whether a death that was heard of must wait: we hold the node live.
 
         After a partition each side hears from the other that its own live nodes are dead. They are asked
-        first, and told, so that they refute; a death is believed when there is no ack in time.
+        first, and told, so that they refute; a death is believed when there is no ack in time. A suspicion
+        is no reason to believe it sooner: it may come from the same other side.
         """
         held = self._replica.nodes.get(register.node_id)
-        if register.status is not Status.DEAD or held is None or held.status is not Status.ALIVE:
+        if register.status is not Status.DEAD or held is None or not held.status.live:
             return False
         if register.incarnation < held.incarnation or Part.DOUBT in self._omit:
             return False
@@ -224,6 +228,7 @@ class Detector:
             target,
             register.address,
             purpose,
+            now,
             now + self._config.probe_timeout * stretch,
             now + self._config.probe_period * stretch,
         )
@@ -231,10 +236,11 @@ class Detector:
 
     def status_changed(self, register: NodeRegister, now: float) -> None:
         """A register of another node was merged: begin or end its suspicion, end the probes of one gone."""
-        doubted = self._doubts.pop(register.node_id, None)
-        if doubted is not None and register.status is Status.SUSPECT:
-            self._learn(doubted, now)
-            return
+        doubted = self._doubts.get(register.node_id)
+        if doubted is not None and (
+            register.status is not Status.SUSPECT or register.incarnation > doubted.incarnation
+        ):
+            del self._doubts[register.node_id]
         if not register.status.live:
             for probe in [each for each in self._probes.values() if each.target == register.node_id]:
                 self._give_up(probe)

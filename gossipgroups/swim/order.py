@@ -74,6 +74,13 @@ class ProbeOrder:
         self._round += stretch
         self._choose(live)
 
+    def resume(self, live: LiveSet, begun: float) -> None:
+        """The probe begun then was answered: the next one need not wait longer than a round."""
+        following = floor(begun / self._period + self._ahead) + 1
+        if following < self._round:
+            self._round = following
+            self._choose(live)
+
     def _choose(self, live: LiveSet) -> None:
         place = live.place(self._me)
         if place is None or len(live) < 2:

@@ -25,7 +25,7 @@ class Purpose(Enum):
     ROUND = "its turn"
     CORROBORATE = "another suspects it"
     CHALLENGE = "a member id that it holds is wanted"
-    DOUBT = "others hold it dead, and we hold it alive"
+    DOUBT = "others hold it dead, and we hold it live"
 
 
 class Stage(Enum):
@@ -43,6 +43,7 @@ class Probe:
     target: NodeId
     address: Address
     purpose: Purpose
+    begun: float
     direct_until: float
     until: float
     stage: Stage = Stage.DIRECT

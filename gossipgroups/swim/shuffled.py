@@ -45,3 +45,8 @@ class ShuffledOrder:
         self._pass.pop()
         if self._due is not None:
             self._due += stretch * self._period
+
+    def resume(self, live: LiveSet, begun: float) -> None:
+        """The probe begun then was answered: the next one need not wait longer than a period."""
+        if self._due is not None:
+            self._due = min(self._due, begun + self._period)

@@ -1,0 +1,87 @@
+"""All checks together, as the watcher of one simulation."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from gossipgroups.events import Event
+from gossipgroups.ids import Address
+from gossipgroups.operations import Outcome
+from sims.checks.broken import Broken
+from sims.checks.forward import Forward
+from sims.checks.holdings import Holdings
+from sims.checks.limits import check_datagram, check_limits
+from sims.checks.outcomes import Outcomes
+from sims.checks.reports import Reports
+from sims.checks.rest import missing
+from sims.checks.settled import Settled
+from sims.checks.statuses import Statuses
+from sims.checks.views import check_views
+from sims.engine import Process, Watcher
+
+LIMITS_EVERY = 8
+"""Calls into a node between two looks at its limits; what overflows does not go away in one."""
+OWN = "own datagram"
+"""A restarted process may call its predecessor, on the address that is now its own."""
+
+
+class Checks(Watcher):
+    """Looks at a node after every call into it. `tally` counts what was seen."""
+
+    closely = True
+
+    def __init__(self) -> None:
+        self.tally: Counter[str] = Counter()
+        self._holdings = Holdings()
+        self._statuses = Statuses(self.tally)
+        self._forward = Forward()
+        self._settled = Settled(self._holdings, self.tally)
+        self._reports = Reports(self._holdings, self.tally)
+        self._outcomes = Outcomes(self._reports, self.tally)
+        self._calls = 0
+
+    @property
+    def told(self) -> int:
+        """Events of groups so far."""
+        return self._reports.count
+
+    def started(self, process: Process) -> None:
+        self._holdings.add(process)
+        self._statuses.own(process)
+
+    def called(self, process: Process, events: Sequence[Event], outcomes: Sequence[Outcome]) -> None:
+        holding = self._holdings[process.node.node_id]
+        self._statuses.own(process)
+        pairs = holding.look()
+        if pairs:
+            self._statuses.changed(process, pairs)
+            self._forward.changed(process, pairs)
+            check_views(process, holding.follow(pairs))
+            self._reports.held(process)
+        self._settled.look(process)
+        if events:
+            self._reports.tell(process, events)
+        if outcomes:
+            self._outcomes.check(process, outcomes)
+        self._calls += 1
+        if self._calls % LIMITS_EVERY == 0:
+            check_limits(process, len(self._holdings))
+
+    def sent(self, process: Process, datagram: bytes, target: Address, arrivals: Sequence[float]) -> None:
+        check_datagram(process, datagram)
+
+    def missing(self, processes: Iterable[Process]) -> list[str]:
+        """What is missing to rest among these processes, which are all that run."""
+        return missing(processes, self._reports, self._outcomes)
+
+    def at_rest(self, process: Process) -> None:
+        """Check what must hold in the end, and count what a node counts itself."""
+        check_limits(process, len(self._holdings))
+        node = process.node
+        self.tally["refutations"] += node.stats.refutations
+        self.tally["stalls"] += node.stats.stalls
+        self.tally["repairs"] += node._reconciler.started
+        refused = {why: many for why, many in node.stats.refused.items() if why != OWN}
+        if refused:
+            raise Broken("datagrams", f"{process.name} refused datagrams of its own kind: {refused}")

@@ -1,0 +1,93 @@
+"""Settled views: truth, order and agreement, of each one that a node comes to, reported or not.
+
+    truth       every node that it holds alive has held exactly this view
+    order       at one stamp a node holds one view under one live set, and stamps only rise
+    agreement   settled at the same stamp, with a node in common: the same view
+    digest      one digest of a scope stands for one view
+
+Law: what is compared are marks computed from the maps, not the library's digests.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+
+from gossipgroups.ids import NodeId
+from gossipgroups.wire.messages import ROOT, WHOLE, Scope
+from sims.checks.broken import Broken
+from sims.checks.holdings import Holdings, Mark, alive_of
+from sims.engine import Process
+
+Position = tuple[int, int, int]
+"""Stamp, digest of the view, digest of the live set."""
+
+
+class Settled:
+    """The check of settlements."""
+
+    def __init__(self, holdings: Holdings, tally: Counter[str]) -> None:
+        self._holdings = holdings
+        self._tally = tally
+        self._positions: dict[NodeId, dict[Scope, Position]] = defaultdict(dict)
+        self._settled: dict[NodeId, dict[Scope, Position]] = defaultdict(dict)
+        self._agreed: dict[tuple[Scope, int], dict[Mark, list[tuple[frozenset[NodeId], str]]]] = defaultdict(
+            dict
+        )
+        self._meanings: dict[tuple[Scope, int, int], Mark] = {}
+
+    def look(self, process: Process) -> None:
+        """Look at all scopes of a node after a call."""
+        node = process.node
+        convergence = node._convergence
+        positions, settled = self._positions[node.node_id], self._settled[node.node_id]
+        for scope, each in convergence._scopes.items():
+            now = (each.stamp, each.digest, each.live)
+            before = positions.get(scope)
+            if before != now:
+                if before is not None and now[0] <= before[0]:
+                    raise Broken(
+                        "order", f"{process.name}: {_named(scope)} went from (stamp, D, L) {before} to {now}"
+                    )
+                positions[scope] = now
+            if scope not in convergence.open and settled.get(scope) != now:
+                self._check(process, scope, now, each.bits)
+
+    def _check(self, process: Process, scope: Scope, now: Position, bits: int) -> None:
+        node = process.node
+        replica = node.state.replica
+        live = node.state.live
+        if now[2] != live.digest:
+            return  # closed under an older live set, and nobody has asked since
+        if bits.bit_count() < len(live) - len(live.suspects):
+            return
+        alive = frozenset(alive_of(replica))
+        held = {node_id for place, node_id in enumerate(live.ids) if bits >> place & 1}
+        if not alive <= held:
+            return  # never opened under this live set: nothing is claimed
+        self._settled[node.node_id][scope] = now
+        self._tally["settled reports"] += 1
+        self._tally[f"settled {'group' if isinstance(scope, str) else _named(scope)}"] += 1
+        name = self._holdings.who_never_held(process, scope)
+        if name is not None:
+            raise Broken("truth", f"{process.name} settled {_named(scope)}, but {name} never held this view")
+        mark = self._holdings[node.node_id].of(scope)
+        meaning = self._meanings.setdefault((scope, now[1], now[2] if scope in (ROOT, WHOLE) else 0), mark)
+        if meaning != mark:
+            raise Broken("digest", f"{process.name}: one digest of {_named(scope)} for two views")
+        agreed = self._agreed[scope, now[0]]
+        for other, settlers in agreed.items():
+            if other == mark:
+                continue
+            for others, who in settlers:
+                if alive & others:
+                    raise Broken(
+                        "agreement",
+                        f"{process.name} and {who} settled {_named(scope)} differently at stamp {now[0]}",
+                    )
+        agreed.setdefault(mark, []).append((alive, process.name))
+
+
+def _named(scope: Scope) -> str:
+    if isinstance(scope, str):
+        return scope
+    return "root" if scope == ROOT else "whole"

@@ -1,0 +1,279 @@
+"""The checks see each breach: a running cluster is tampered with, and the right promise is named."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from gossipgroups.config import DATAGRAM_BYTES
+from gossipgroups.events import (
+    Event,
+    GroupCreated,
+    GroupDeleted,
+    MemberCapabilitiesUpdated,
+    MemberJoinedGroup,
+    MemberLeftGroup,
+    NodeFailed,
+    NodeJoined,
+)
+from gossipgroups.groups.rules import Create, Join
+from gossipgroups.ids import NodeId
+from gossipgroups.operations import Applied, Done
+from gossipgroups.registers import GroupRegister, NodeRegister, PresenceRegister
+from gossipgroups.settling import FAREWELLS
+from gossipgroups.status import Status
+from gossipgroups.swim.detector import RELAYS
+from gossipgroups.swim.probe import Relay
+from sims.checks import Broken
+from sims.checks.limits import LIMITS, check_datagram, check_limits
+from sims.checks.rest import rest_seconds
+from sims.engine import Process, address_of
+from sims.schedules.world import CONFIG, World
+
+
+def calm(places: int = 3) -> World:
+    """A settled cluster with a group and a member at place 0."""
+    world = World(1, places, groups=("red",))
+    for place in range(places):
+        world.start(place)
+    world.simulation.advance(1)
+    world.simulation.submit(world.at(0), Join("red", "a", b"\x01", create=True))
+    world.simulation.advance(1)
+    assert world.checks.missing(world.running.values()) == []
+    return world
+
+
+def broken(world: World, promise: str, pattern: str = ".") -> None:
+    """The next calls into nodes show this breach."""
+    with pytest.raises(Broken, match=pattern) as raised:
+        world.simulation.advance(2)
+    assert raised.value.promise == promise
+
+
+def of(world: World, place: int, subject: int) -> NodeRegister:
+    """What one place holds of the node at another."""
+    return world.at(place).node.state.replica.nodes[world.at(subject).node.node_id]
+
+
+def test_a_calm_cluster_breaks_nothing_and_its_settled_reports_are_counted() -> None:
+    world = calm()
+    assert world.checks.tally["settled reports"] >= 6
+    assert world.checks.tally["MemberJoinedGroup"] == 3
+    world.come_to_rest()
+
+
+def test_only_the_subject_raises_its_incarnation() -> None:
+    world = calm()
+    register = of(world, 0, 1)
+    world.at(0).node.state.merge(register.become(Status.ALIVE, 5), 0.0)
+    broken(world, "incarnation", "incarnation 5")
+
+
+def test_an_incarnation_does_not_go_back() -> None:
+    world = calm()
+    node = world.at(0).node
+    node._refute(0, world.simulation.now)
+    world.simulation.advance(1.2)
+    node.state.replica._replace(node.state.own, node.state.own.become(Status.ALIVE, 0))
+    broken(world, "incarnation", "went back")
+
+
+def test_nobody_comes_back_from_dead_at_the_same_incarnation() -> None:
+    world = calm()
+    alive = of(world, 0, 1)
+    state = world.at(0).node.state
+    world.simulation.pause(world.at(1))
+    state.merge(alive.become(Status.DEAD), 0.0)
+    world.simulation.advance(1.2)
+    state.replica._replace(state.replica.nodes[alive.node_id], alive)
+    broken(world, "status", "DEAD at incarnation 0 to (ALIVE|SUSPECT) at 0")
+
+
+def test_one_incarnation_has_one_content() -> None:
+    world = calm()
+    register = of(world, 0, 1)
+    world.at(0).node.state.merge(replace(register, name="zzzzzz"), 0.0)
+    broken(world, "content")
+
+
+def test_nobody_holds_a_node_that_never_ran() -> None:
+    world = calm()
+    stranger = NodeRegister(NodeId(b"stranger"), 0, Status.ALIVE, address_of(9), "stranger")
+    world.at(0).node.state.merge(stranger, 0.0)
+    broken(world, "incarnation", "never ran")
+
+
+def test_epochs_and_presences_do_not_go_back() -> None:
+    world = calm()
+    replica = world.at(0).node.state.replica
+    replica._replace(replica.groups["red"], GroupRegister("red", 0))
+    broken(world, "epoch")
+
+    world = calm()
+    replica = world.at(0).node.state.replica
+    held = replica.presences["red"]["a"]
+    replica._replace(held, replace(held, clock=0))
+    broken(world, "presence")
+
+
+def test_one_presence_has_one_content() -> None:
+    world = calm()
+    replica = world.at(0).node.state.replica
+    held = replica.presences["red"]["a"]
+    replica._replace(held, replace(held, capabilities=b"\x02"))
+    broken(world, "content")
+
+
+def test_a_view_is_that_of_the_maps() -> None:
+    world = calm()
+    state = world.at(0).node.state
+    node_id = world.at(0).node.node_id
+    state.views._views["red"] = {"ghost": PresenceRegister("red", "ghost", 1, node_id, 1, b"\x01")}
+    world.simulation.submit(world.at(1), Join("red", "b", b"\x01"))
+    broken(world, "view", "ghost")
+
+
+def test_a_register_does_not_vanish() -> None:
+    world = calm()
+    replica = world.at(0).node.state.replica
+    replica.drop(replica.presences["red"]["a"])
+    broken(world, "maps")
+
+
+def test_a_view_that_others_have_not_held_is_not_settled() -> None:
+    world = calm()
+    node = world.at(0).node
+    world.simulation.medium.cut(world.at(0).host, world.at(1).host)
+    world.simulation.submit(world.at(0), Join("red", "b", b"\x01"))
+    settlement = node._convergence["red"]
+    settlement.bits = 0b111
+    broken(world, "truth", "never held this view")
+
+
+def test_a_stamp_has_one_view() -> None:
+    world = calm()
+    node = world.at(0).node
+    node._convergence["red"].stamp -= 1
+    broken(world, "order")
+
+
+ALTERNATIONS: list[list[Event]] = [
+    [GroupCreated("red", True)],
+    [GroupDeleted("red", False)],
+    [MemberJoinedGroup("red", False, "a")],
+    [MemberLeftGroup("red", False, "b", "left")],
+    [MemberCapabilitiesUpdated("red", False, "b")],
+    [MemberJoinedGroup("new", False, "a")],
+    [NodeJoined(NodeId(b"stranger"), "x", address_of(9))] * 2,
+    [NodeFailed(NodeId(b"stranger"), "x", address_of(9))],
+]
+
+
+@pytest.mark.parametrize("events", ALTERNATIONS, ids=lambda events: type(events[0]).__name__)
+def test_events_alternate(events: list[Event]) -> None:
+    world = calm()
+    with pytest.raises(Broken) as raised:
+        world.checks.called(world.at(0), events, [])
+    assert raised.value.promise == "alternation"
+
+
+def test_events_add_up_to_the_view() -> None:
+    world = calm()
+    with pytest.raises(Broken) as raised:
+        world.checks.called(world.at(0), [MemberJoinedGroup("red", False, "b")], [])
+    assert raised.value.promise == "sum"
+
+
+@pytest.mark.parametrize("outcomes", [[Done(9, True)], [Applied(1)], [Done(1, True)]])
+def test_an_operation_ends_once(outcomes: list[Applied | Done]) -> None:
+    world = calm()
+    with pytest.raises(Broken) as raised:
+        world.checks.called(world.at(0), [], outcomes)
+    assert raised.value.promise == "outcome"
+
+
+def _relays(process: Process) -> None:
+    for number in range(RELAYS + 1):
+        relay = Relay(process.node.node_id, process.address, process.address, number, 1e9, 1e9)
+        process.node._detector._relays[number] = relay
+
+
+def _farewells(process: Process) -> None:
+    process.node._settler._farewells.update({address_of(each): None for each in range(FAREWELLS + 1)})
+
+
+def _awareness(process: Process) -> None:
+    process.node._detector.awareness.score = CONFIG.awareness_limit + 1
+
+
+def _tombstones(process: Process) -> None:
+    process.node.state.tombstones._since.update(dict.fromkeys(range(100), 0.0))
+
+
+def _bits(process: Process) -> None:
+    process.node._convergence["red"].bits = 1 << 8
+
+
+@pytest.mark.parametrize("overfill", [_relays, _farewells, _awareness, _tombstones, _bits])
+def test_what_grows_past_its_limit_is_seen(overfill: Callable[[Process], None]) -> None:
+    world = calm()
+    check_limits(world.at(0), 3)
+    overfill(world.at(0))
+    with pytest.raises(Broken) as raised:
+        check_limits(world.at(0), 3)
+    assert raised.value.promise == "limit"
+
+
+def test_more_nodes_than_ever_ran_are_seen() -> None:
+    world = calm()
+    with pytest.raises(Broken, match="3 nodes of 2"):
+        check_limits(world.at(0), 2)
+
+
+@pytest.mark.parametrize("what", LIMITS)
+def test_a_calm_node_is_far_from_its_limits(what: str) -> None:
+    has, may_have = LIMITS[what]
+    node = calm().at(0).node
+    assert has(node) <= may_have(node)
+
+
+def test_a_datagram_has_a_limit() -> None:
+    world = calm()
+    check_datagram(world.at(0), bytes(DATAGRAM_BYTES))
+    with pytest.raises(Broken):
+        check_datagram(world.at(0), bytes(DATAGRAM_BYTES + 1))
+
+
+def test_what_is_missing_to_rest_is_named() -> None:
+    world = calm()
+    simulation = world.simulation
+    simulation.medium.partition([world.at(0).host])
+    simulation.submit(world.at(0), Create("green"))
+    simulation.advance(0.1)
+    text = "; ".join(world.checks.missing(world.running.values()))
+    assert "has another digest" in text
+    assert "not settled" in text
+    assert "Create(group='green') waits" in text
+    simulation.advance(20)
+    assert "'node-0': 'dead'" in "; ".join(world.checks.missing(world.running.values()))
+    world.come_to_rest()
+    assert world.checks.missing(world.running.values()) == []
+
+
+def test_no_rest_is_a_breach(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = calm()
+    monkeypatch.setattr(World, "calm", lambda self: None)
+    world.partition([[0]])
+    with pytest.raises(Broken) as raised:
+        world.come_to_rest()
+    assert raised.value.promise == "rest"
+
+
+def test_the_bound_of_rest_grows_with_the_constants() -> None:
+    bound = rest_seconds(CONFIG, 8)
+    assert rest_seconds(CONFIG.but(probe_period=2.0), 8) > bound
+    assert rest_seconds(CONFIG.but(suspicion_multiplier=4.0), 8) > bound
+    assert rest_seconds(CONFIG.but(reach_interval=2.0), 8) > bound
+    assert rest_seconds(CONFIG, 9) > bound
