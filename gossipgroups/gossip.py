@@ -2,12 +2,13 @@
 
 Law: news goes on at once to a few nodes drawn at random, within a budget, and never to those that this turn's
 news came from; what is not new is told again each interval; every other datagram to a live node carries what
-fits.
+fits. Chatter, that is accusations and refutations, has a budget of its own: the first of it goes on at once
+too, but nodes that are accused and refute over and over cannot keep the others busy.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from gossipgroups.budget import Budget
 from gossipgroups.config import Config
@@ -15,6 +16,9 @@ from gossipgroups.ids import Address, NodeId, Random
 from gossipgroups.state import State
 from gossipgroups.swim.dissemination import Age, RumourQueue, retransmit_limit
 from gossipgroups.wire.outbox import Outbox
+
+CHATTER_ROUNDS = 5
+"""Rounds of chatter that may be sent at once, before it takes the pace of the gossip interval."""
 
 
 class Gossip:
@@ -38,7 +42,9 @@ class Gossip:
         self._config = config
         self._random = random
         self._age = age
-        self._budget = Budget(config.news_rate, max(config.news_rate / 4, config.fanout))
+        self._news = Budget(config.news_rate, max(config.news_rate / 4, config.fanout))
+        rate = config.fanout / config.gossip_interval
+        self._chatter = Budget(rate, CHATTER_ROUNDS * config.fanout)
         self._news_from: set[NodeId] = set()
         self._at = now
 
@@ -55,10 +61,10 @@ class Gossip:
         """Begin a round, if one is due."""
         if not self._has_news():
             return
-        news = self._rumours.fresh and self._budget.spend(self._config.fanout, now)
-        if news or self._at <= now:
+        at_once = any(budget.spend(self._config.fanout, now) for budget in self._budgets())
+        if at_once or self._at <= now:
             self._at = now + self._config.gossip_interval
-            for address in self.draw(self._config.fanout, self._news_from if news else ()):
+            for address in self.draw(self._config.fanout, self._news_from if at_once else ()):
                 self._outbox.open(address)
             self._news_from.clear()
 
@@ -66,9 +72,8 @@ class Gossip:
         """When the next round is due."""
         if not self._has_news():
             return None
-        if self._rumours.fresh:
-            return min(self._at, self._budget.ready_at(self._config.fanout, now))
-        return self._at
+        ready = (budget.ready_at(self._config.fanout, now) for budget in self._budgets())
+        return min((self._at, *ready))
 
     def fill(self, room: int) -> list[bytes]:
         """Sections of rumours for a datagram with so much room."""
@@ -84,6 +89,13 @@ class Gossip:
             others[place], others[-1] = others[-1], others[place]
             chosen.append(self._state.replica.nodes[others.pop()].address)
         return chosen
+
+    def _budgets(self) -> Iterator[Budget]:
+        """What may pay for telling something at once that was never told."""
+        if self._rumours.fresh_news:
+            yield self._news
+        if self._rumours.fresh_chatter:
+            yield self._chatter
 
     def _has_news(self) -> bool:
         others = len(self._state.live) - self._state.own.status.live

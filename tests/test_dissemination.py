@@ -65,7 +65,7 @@ def test_a_rumour_is_told_at_most_so_often() -> None:
 def test_what_was_told_elsewhere_already_is_told_less_here() -> None:
     queue = RumourQueue()
     queue.add(a_node(1), told=2)
-    assert not queue.fresh
+    assert not queue.fresh_news
     assert [len(queue.take(PLENTY, 4, _ageless)) for _ in range(3)] == [1, 1, 0]
 
 
@@ -73,11 +73,11 @@ def test_the_least_told_goes_first_and_then_the_one_that_came_first() -> None:
     queue = RumourQueue()
     queue.add(a_node(1))
     queue.add(a_node(2))
-    assert queue.fresh
+    assert queue.fresh_news
     assert _read(queue.take(PLENTY, 9, _ageless)) == [a_node(1), a_node(2)]
-    assert not queue.fresh
+    assert not queue.fresh_news
     queue.add(a_node(3))
-    assert queue.fresh
+    assert queue.fresh_news
     assert _read(queue.take(PLENTY, 9, _ageless)) == [a_node(3), a_node(1), a_node(2)]
     one = len(a_node(1).packed) + 10
     assert _read(queue.take(one, 9, _ageless)) == [a_node(3)]
@@ -88,10 +88,11 @@ def test_a_newer_register_takes_the_place_of_the_older() -> None:
     queue = RumourQueue()
     queue.add(a_node(1))
     queue.take(PLENTY, 2, _ageless)
-    queue.add(a_node(1, 1))
-    assert queue.fresh
+    queue.add(a_node(1, 1, Status.DEAD))
+    assert queue.fresh_news
     assert len(queue) == 1
-    assert [_read(queue.take(PLENTY, 2, _ageless)) for _ in range(3)] == [[a_node(1, 1)], [a_node(1, 1)], []]
+    told = [_read(queue.take(PLENTY, 2, _ageless)) for _ in range(3)]
+    assert told == [[a_node(1, 1, Status.DEAD)]] * 2 + [[]]
 
 
 def test_what_is_dropped_is_told_no_more() -> None:
@@ -128,6 +129,30 @@ def test_what_has_settled_is_told_no_more_and_the_rest_is() -> None:
     assert len(queue) == 7
     queue.settled(ROOT)
     assert _read(queue.take(PLENTY, 1, _ageless)) == [*kept, _charge(5, 6)]
+
+
+def test_what_only_confirms_is_told_half_as_often() -> None:
+    queue = RumourQueue()
+    queue.accuse(_charge(1, 2))
+    queue.accuse(_charge(1, 3), confirms=True)
+    told = [accusation for _ in range(9) for accusation in _read(queue.take(PLENTY, 4, _ageless))]
+    assert (told.count(_charge(1, 2)), told.count(_charge(1, 3))) == (4, 2)
+
+
+def test_chatter_is_told_apart_from_news_while_it_is_fresh() -> None:
+    queue = RumourQueue()
+    for item in (_charge(1, 2), _charge(1, 3)):
+        queue.accuse(item)
+    queue.add(a_node(4, 1))
+    assert (queue.fresh_news, queue.fresh_chatter) == (0, 3)
+    queue.accuse(_charge(1, 2, REFUSED))  # takes the place of one, and is news
+    queue.add(a_node(5, 1, Status.DEAD))
+    queue.add(a_node(6))
+    assert (queue.fresh_news, queue.fresh_chatter) == (3, 2)
+    queue.drop(a_node(4).key)
+    assert (queue.fresh_news, queue.fresh_chatter) == (3, 1)
+    queue.take(PLENTY, 4, _ageless)
+    assert (queue.fresh_news, queue.fresh_chatter) == (0, 0)
 
 
 def test_more_than_one_section_holds_are_told_in_turns() -> None:

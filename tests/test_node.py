@@ -23,6 +23,7 @@ from gossipgroups.events import (
     NodeLeft,
     NodeSuspected,
 )
+from gossipgroups.gossip import CHATTER_ROUNDS
 from gossipgroups.groups.rules import Create, Delete, Join, Leave, Update
 from gossipgroups.ids import Address
 from gossipgroups.node import Node
@@ -557,6 +558,27 @@ def test_a_storm_of_news_stays_within_the_budget() -> None:
     burst = max(config.news_rate / 4, config.fanout)
     repeats = (seconds / config.gossip_interval + 1) * config.fanout
     assert alone <= burst + config.news_rate * seconds + repeats
+
+
+def test_nodes_that_refute_over_and_over_do_not_keep_the_others_busy() -> None:
+    wire = _cluster(10)
+    node = wire.nodes[0]
+    others = [each.state.own for each in wire.nodes[1:]]
+    seconds, alone = 3, 0
+    for step in range(seconds * 100):
+        now = wire.now + step / 100
+        flapping = others[step % len(others)]
+        refuted = flapping.become(Status.ALIVE, step + 1)
+        node.receive(sealed(9, Rumours([refuted.packed])), an_address(9), now)
+        node.tick(now)
+        for datagram, _ in node.datagrams(now):
+            alone += all(isinstance(each, Rumours) for each in opened(datagram).sections)
+        node.next_deadline()
+    rounds = seconds / LAN.gossip_interval + 1
+    assert alone <= (rounds + CHATTER_ROUNDS + rounds) * LAN.fanout
+    # News goes on at once nevertheless.
+    node.submit(Create("g"), now)
+    assert node._gossip.deadline(now) == now
 
 
 def test_rumours_end() -> None:

@@ -171,7 +171,7 @@ class Detector:
             if accusation.subject in self.suspicions and self._is_corroborator(accusation):
                 self.probe(accusation.subject, Purpose.CORROBORATE, now)
         if self._confirm(accusation.subject, accusation.accuser, accusation.evidence):
-            self._rumours.accuse(accusation)
+            self._tell(accusation)
 
     def on_refused(self, address: Address, now: float) -> None:
         """The kernel says that nobody listens at an address that we sent to."""
@@ -364,7 +364,11 @@ class Detector:
         if register.status is Status.ALIVE:
             self._learn(register.become(Status.SUSPECT), now, tell=False)
         if self._confirm(target, self._me, evidence):
-            self._rumours.accuse(Accusation(target, register.incarnation, self._me, evidence))
+            self._tell(Accusation(target, register.incarnation, self._me, evidence))
+
+    def _tell(self, accusation: Accusation) -> None:
+        confirms = len(self.suspicions[accusation.subject].accusers) > 1
+        self._rumours.accuse(accusation, confirms=confirms and accusation.evidence == SILENT)
 
     def _nack(self, relay: Relay) -> None:
         if not relay.nacked:

@@ -18,6 +18,7 @@ from gossipgroups.wire.messages import (
     KINDS,
     MAX_ENTRIES,
     ROOT,
+    SILENT,
     Accusation,
     Accusations,
     Repair,
@@ -44,12 +45,22 @@ def retransmit_limit(multiplier: int, live: int) -> int:
 class Rumour:
     """One thing to tell."""
 
-    __slots__ = ("item", "scope", "size")
+    __slots__ = ("chatter", "counts", "item", "scope", "size")
 
-    def __init__(self, item: Register | Accusation, scope: Scope | None = None) -> None:
+    def __init__(self, item: Register | Accusation, scope: Scope | None = None, counts: int = 1) -> None:
         self.item = item
+        self.counts = counts
+        """As how many tellings one counts."""
         self.scope = scope
+        self.chatter = _is_chatter(item)
         self.size = len(_pack(item if isinstance(item, Accusation) else item.packed))
+
+
+def _is_chatter(item: Register | Accusation) -> bool:
+    """Whether this is a silence that was noticed, or a node's answer to that: nothing has changed yet."""
+    if isinstance(item, Accusation):
+        return item.evidence == SILENT
+    return isinstance(item, NodeRegister) and item.status is Status.ALIVE and item.incarnation > 0
 
 
 def _scope(register: Register) -> Scope | None:
@@ -64,9 +75,11 @@ def _scope(register: Register) -> Scope | None:
 class RumourQueue:
     """Rumours in tiers by how often they were told; a tier is told in the order of arrival."""
 
-    __slots__ = ("_tiers", "_told")
+    __slots__ = ("_tiers", "_told", "fresh_chatter")
 
     def __init__(self) -> None:
+        self.fresh_chatter = 0
+        """Accusations and refutations that were never told."""
         self._told: dict[Hashable, int] = {}
         self._tiers: dict[int, dict[Hashable, Rumour]] = {}
 
@@ -74,24 +87,26 @@ class RumourQueue:
         return len(self._told)
 
     @property
-    def fresh(self) -> bool:
-        """Whether something was never told."""
-        return 0 in self._tiers
+    def fresh_news(self) -> int:
+        """Rumours that were never told, chatter not counted."""
+        return len(self._tiers.get(0, ())) - self.fresh_chatter
 
     def add(self, register: Register, told: int = 0) -> None:
         """Tell a register, as if it had been told so often already."""
         self._put(register.key, Rumour(register, _scope(register)), told)
 
-    def accuse(self, accusation: Accusation) -> None:
-        """Tell an accusation."""
-        self._put((accusation.subject, accusation.accuser), Rumour(accusation), 0)
+    def accuse(self, accusation: Accusation, *, confirms: bool = False) -> None:
+        """Tell an accusation; one that only confirms another half as often."""
+        rumour = Rumour(accusation, counts=2 if confirms else 1)
+        self._put((accusation.subject, accusation.accuser), rumour, 0)
 
     def drop(self, key: Hashable) -> None:
         """Stop telling what stands under a key."""
         told = self._told.pop(key, None)
         if told is not None:
             tier = self._tiers[told]
-            del tier[key]
+            rumour = tier.pop(key)
+            self.fresh_chatter -= rumour.chatter and not told
             if not tier:
                 del self._tiers[told]
 
@@ -117,8 +132,8 @@ class RumourQueue:
                 break
         for told, key, rumour in chosen:
             self.drop(key)
-            if told + 1 < limit:
-                self._put(key, rumour, told + 1)
+            if told + rumour.counts < limit:
+                self._put(key, rumour, told + rumour.counts)
         return telling.sections()
 
     def _rumours(self) -> Iterator[tuple[Hashable, Rumour]]:
@@ -128,6 +143,7 @@ class RumourQueue:
     def _put(self, key: Hashable, rumour: Rumour, told: int) -> None:
         self.drop(key)
         self._told[key] = told
+        self.fresh_chatter += rumour.chatter and not told
         self._tiers.setdefault(told, {})[key] = rumour
 
 

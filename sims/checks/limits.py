@@ -98,7 +98,8 @@ LIMITS: dict[str, tuple[Measure, Measure]] = {
         lambda node: sum(map(len, node._reports._hidden.values())),
         _presences,
     ),
-    "budget of news over its burst": (lambda node: _burst(node._gossip._budget), lambda node: 0),
+    "budget of news over its burst": (lambda node: _burst(node._gossip._news), lambda node: 0),
+    "budget of chatter over its burst": (lambda node: _burst(node._gossip._chatter), lambda node: 0),
     "budget of repairs over its burst": (lambda node: _burst(node._reconciler._budget), lambda node: 0),
 }
 """What grows, how much of it a node has, and how much it may have."""
