@@ -65,12 +65,12 @@ def quiet_bound(config: Config, nodes: int) -> float:
 def trust_bound(config: Config, nodes: int) -> float:
     """Seconds from the release in which all scores must be 0 again.
 
-    Once quiet, a node of the worst score waits for the probe that it has put off, and each answered one
-    lowers the score by one, after 1 + score periods; one period more, as a target's moment may be any in its
+    Once quiet, a node of the worst score waits for the probe that it has put off; each answered one lowers the
+    score by one, and the next comes a period later. One period more, as a target's moment may be any in its
     period.
     """
     worst = config.awareness_limit
-    periods = (1 + worst) + sum(1 + score for score in range(1, worst + 1)) + 1
+    periods = (1 + worst) + worst + 1
     return quiet_bound(config, nodes) + periods * config.probe_period
 
 

@@ -1,0 +1,26 @@
+"""The speed command, in small: it measures a cluster that is whole, and tells the engine from the nodes."""
+
+from __future__ import annotations
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from sims import speed
+
+
+def test_it_prints_what_it_measured() -> None:
+    result = CliRunner().invoke(speed.main, ["--large", "9", "--nodes", "4", "--seconds", "2"])
+    assert result.exit_code == 0, result.output
+    assert "start of 9 nodes" in result.output
+    assert "4 idle nodes" in result.output
+
+
+def test_the_engine_has_a_part_of_the_time_and_not_all_of_it() -> None:
+    assert 0 < speed.engine_share(speed.start(6), 5.0) < 1
+
+
+def test_a_cluster_that_does_not_become_whole_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(speed.Simulation, "advance_until", lambda *_, **__: False)
+    with pytest.raises(click.ClickException, match="5 nodes were not whole"):
+        speed.start(5)
