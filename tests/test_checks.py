@@ -24,8 +24,8 @@ from gossipgroups.operations import Applied, Done
 from gossipgroups.registers import GroupRegister, NodeRegister, PresenceRegister
 from gossipgroups.settling import FAREWELLS
 from gossipgroups.status import Status
-from gossipgroups.swim.detector import RELAYS
 from gossipgroups.swim.probe import Relay
+from gossipgroups.swim.relays import RELAYS
 from sims.checks import Broken
 from sims.checks.limits import LIMITS, check_datagram, check_limits
 from sims.checks.rest import rest_seconds
@@ -197,7 +197,7 @@ def test_an_operation_ends_once(outcomes: list[Applied | Done]) -> None:
 def _relays(process: Process) -> None:
     for number in range(RELAYS + 1):
         relay = Relay(process.node.node_id, process.address, process.address, number, 1e9, 1e9)
-        process.node._detector._relays[number] = relay
+        process.node._detector._relays._relays[number] = relay
 
 
 def _farewells(process: Process) -> None:

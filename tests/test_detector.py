@@ -13,9 +13,10 @@ from gossipgroups.ids import NodeId
 from gossipgroups.registers import NodeRegister
 from gossipgroups.state import State
 from gossipgroups.status import Status
-from gossipgroups.swim.detector import NACK_AFTER, RELAYS, Detector
+from gossipgroups.swim.detector import Detector
 from gossipgroups.swim.dissemination import RumourQueue
 from gossipgroups.swim.probe import Numbers, Purpose
+from gossipgroups.swim.relays import NACK_AFTER, RELAYS
 from gossipgroups.wire.codec import pack_message, unpack_message
 from gossipgroups.wire.messages import (
     ANYBODY,

@@ -7,6 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from sims import speed
+from sims.engine import Simulation
 
 
 def test_it_prints_what_it_measured() -> None:
@@ -21,6 +22,6 @@ def test_the_engine_has_a_part_of_the_time_and_not_all_of_it() -> None:
 
 
 def test_a_cluster_that_does_not_become_whole_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(speed.Simulation, "advance_until", lambda *_, **__: False)
+    monkeypatch.setattr(Simulation, "advance_until", lambda *_, **__: False)
     with pytest.raises(click.ClickException, match="5 nodes were not whole"):
         speed.start(5)

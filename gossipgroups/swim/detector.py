@@ -22,8 +22,9 @@ from gossipgroups.swim.live import LiveSet
 from gossipgroups.swim.order import ProbeOrder
 from gossipgroups.swim.parts import Part
 from gossipgroups.swim.probe import Numbers, Probe, Purpose, Relay, Stage
+from gossipgroups.swim.relays import Relays
 from gossipgroups.swim.shuffled import ShuffledOrder
-from gossipgroups.swim.suspicion import Suspicion
+from gossipgroups.swim.suspicion import Suspicions
 from gossipgroups.wire.codec import pack_section
 from gossipgroups.wire.messages import (
     ANYBODY,
@@ -39,11 +40,6 @@ from gossipgroups.wire.messages import (
     Rumours,
 )
 from gossipgroups.wire.outbox import Outbox
-
-RELAYS = 64
-"""Pings under way for others: more are refused by silence, which costs the asker a nack."""
-NACK_AFTER = 0.8
-"""Share of the probe time-out after which a relay says that it has no ack yet (memberlist's figure)."""
 
 
 class Learn(Protocol):
@@ -79,12 +75,11 @@ class Detector:
         self._omit: frozenset[Part] = frozenset()
         self._acks: list[tuple[Address, int]] = []
         self._probes: dict[int, Probe] = {}
-        self._relays: dict[int, Relay] = {}
+        self._relays = Relays(outbox, config)
         self.numbers = Numbers(random.randrange(2**32))
         self.order: ProbeOrder | ShuffledOrder = ProbeOrder(me, config.probe_period)
         self.awareness = Awareness(config.awareness_limit)
-        self.suspicions: dict[NodeId, Suspicion] = {}
-        self._first_death: tuple[int, int, float] | None = None
+        self.suspicions = Suspicions(config)
         self._doubts: dict[NodeId, NodeRegister] = {}
         self.on_challenged: Callable[[NodeId, bool], None] = lambda target, alive: None
 
@@ -122,26 +117,15 @@ class Detector:
             elif probe.purpose is Purpose.CHALLENGE:
                 self.on_challenged(probe.target, True)
             return
-        relay = self._relays.get(number)
-        if relay is not None and sender == relay.target:
-            del self._relays[number]
-            self._outbox.add(relay.origin, pack_section(Ack(relay.origin_number, self._replica.digest)))
+        self._relays.on_ack(sender, number, self._replica.digest)
 
     def on_ping_req(self, address: Address, request: PingReq, now: float) -> None:
         """Probe a node for another."""
         register = self._replica.nodes.get(request.target)
-        if register is None or request.target == self._me or len(self._relays) >= RELAYS:
+        if register is None or request.target == self._me or self._relays.full:
             return
         number = self.numbers.draw()
-        timeout = self._config.probe_timeout
-        self._relays[number] = Relay(
-            request.target,
-            register.address,
-            address,
-            request.number,
-            now + NACK_AFTER * timeout,
-            now + self._config.probe_period,
-        )
+        self._relays.begin(number, register.address, address, request, now)
         self._ping(register, number, now)
 
     def on_nack(self, sender: NodeId, nack: Nack) -> None:
@@ -170,7 +154,7 @@ class Detector:
             self._learn(register.become(Status.SUSPECT), now, tell=False)
             if accusation.subject in self.suspicions and self._is_corroborator(accusation):
                 self.probe(accusation.subject, Purpose.CORROBORATE, now)
-        if self._confirm(accusation.subject, accusation.accuser, accusation.evidence):
+        if self.suspicions.confirm(accusation.subject, accusation.accuser, accusation.evidence):
             self._tell(accusation)
 
     def on_refused(self, address: Address, now: float) -> None:
@@ -184,7 +168,7 @@ class Detector:
         for probe in under_way:
             if isinstance(probe, Relay):
                 self._accuse(probe.target, REFUSED, now)
-                self._nack(probe)
+                self._relays.nack(probe)
             elif probe.purpose is Purpose.DOUBT:
                 self._fail(probe, now)
             elif probe.evidence is SILENT:
@@ -244,14 +228,11 @@ class Detector:
         if not register.status.live:
             for probe in [each for each in self._probes.values() if each.target == register.node_id]:
                 self._give_up(probe)
-        suspicion = self.suspicions.get(register.node_id)
-        self._first_death = None
-        if register.status is not Status.SUSPECT:
-            if suspicion is not None:
-                for accuser in self.suspicions.pop(register.node_id).accusers:
-                    self._rumours.drop((register.node_id, accuser))
-        elif suspicion is None or suspicion.incarnation != register.incarnation:
-            self.suspicions[register.node_id] = Suspicion(register.incarnation, self._config, now)
+        if register.status is Status.SUSPECT:
+            self.suspicions.begin(register.node_id, register.incarnation, now)
+        else:
+            for accuser in self.suspicions.end(register.node_id):
+                self._rumours.drop((register.node_id, accuser))
 
     def tick(self, now: float) -> None:
         """Do what is due."""
@@ -264,41 +245,19 @@ class Detector:
                 self._ask_others(probe, now)
             else:
                 self._fail(probe, now)
-        for number, relay in list(self._relays.items()):
-            if relay.until <= now:
-                del self._relays[number]
-            elif relay.deadline <= now:
-                self._nack(relay)
-        if self.suspicions and self._suspicions_end() <= now:
-            for node_id, suspicion in list(self.suspicions.items()):
-                if suspicion.deadline(len(self._live), self._healthy()) <= now:
-                    self._learn(self._replica.nodes[node_id].become(Status.DEAD), now)
+        self._relays.tick(now)
+        for node_id in self.suspicions.over(len(self._live), self._healthy(), now):
+            self._learn(self._replica.nodes[node_id].become(Status.DEAD), now)
 
     def deadline(self, now: float) -> float | None:
         """When something is due next."""
         times = [each.deadline for each in self._under_way()]
         if self.suspicions:
-            times.append(self._suspicions_end())
+            times.append(self.suspicions.deadline(len(self._live), self._healthy()))
         due = self.order.next(self._live, now)
         if due is not None:
             times.append(due[1])
         return min(times, default=None)
-
-    def _suspicions_end(self) -> float:
-        """When the first suspicion ends, computed anew only when something that it depends on has changed."""
-        live, healthy = len(self._live), self._healthy()
-        if self._first_death is None or self._first_death[:2] != (live, healthy):
-            first = min(each.deadline(live, healthy) for each in self.suspicions.values())
-            self._first_death = (live, healthy, first)
-        return self._first_death[2]
-
-    def _confirm(self, subject: NodeId, accuser: NodeId, evidence: int) -> bool:
-        """Count an accuser of a suspect; whether that was news worth telling others."""
-        suspicion = self.suspicions.get(subject)
-        if suspicion is None or suspicion.accusers.get(accuser, -1) >= evidence:
-            return False
-        self._first_death = None
-        return suspicion.confirm(accuser, evidence)
 
     def _healthy(self) -> int:
         """How many others could confirm a suspicion: live, and not suspects themselves."""
@@ -309,7 +268,7 @@ class Detector:
         return suspicion is not None and suspicion.accusers.get(self._me) == evidence
 
     def _under_way(self) -> list[Probe | Relay]:
-        return [*self._probes.values(), *self._relays.values()]
+        return [*self._probes.values(), *self._relays]
 
     def _ping(self, register: NodeRegister, number: int, now: float) -> None:
         target = register.node_id
@@ -363,17 +322,12 @@ class Detector:
             return
         if register.status is Status.ALIVE:
             self._learn(register.become(Status.SUSPECT), now, tell=False)
-        if self._confirm(target, self._me, evidence):
+        if self.suspicions.confirm(target, self._me, evidence):
             self._tell(Accusation(target, register.incarnation, self._me, evidence))
 
     def _tell(self, accusation: Accusation) -> None:
         confirms = len(self.suspicions[accusation.subject].accusers) > 1
         self._rumours.accuse(accusation, confirms=confirms and accusation.evidence == SILENT)
-
-    def _nack(self, relay: Relay) -> None:
-        if not relay.nacked:
-            relay.nacked = True
-            self._outbox.add(relay.origin, pack_section(Nack(relay.origin_number)))
 
     def _is_corroborator(self, accusation: Accusation) -> bool:
         """Whether we are one of the few that probe this suspect on hearing of it."""

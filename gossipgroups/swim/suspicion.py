@@ -6,7 +6,7 @@ accusers that saw the port refused by the kernel leave just enough time for refu
 
 from __future__ import annotations
 
-from math import log, log10
+from math import inf, log, log10
 
 from gossipgroups.config import Config
 from gossipgroups.ids import NodeId
@@ -59,3 +59,48 @@ class Suspicion:
 
     def _refusals(self) -> int:
         return sum(1 for evidence in self.accusers.values() if evidence == REFUSED)
+
+
+class Suspicions(dict[NodeId, Suspicion]):
+    """All suspects of one node, by id."""
+
+    __slots__ = ("_config", "_first")
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self._config = config
+        self._first: tuple[int, int, float] | None = None
+
+    def begin(self, node_id: NodeId, incarnation: int, now: float) -> None:
+        """Suspect a node, anew if it was suspected at another incarnation."""
+        held = self.get(node_id)
+        if held is None or held.incarnation != incarnation:
+            self[node_id] = Suspicion(incarnation, self._config, now)
+            self._first = None
+
+    def end(self, node_id: NodeId) -> list[NodeId]:
+        """Suspect a node no more; its accusers."""
+        self._first = None
+        suspicion = self.pop(node_id, None)
+        return [] if suspicion is None else list(suspicion.accusers)
+
+    def confirm(self, subject: NodeId, accuser: NodeId, evidence: int) -> bool:
+        """Count an accuser of a suspect; whether that was news worth telling others."""
+        suspicion = self.get(subject)
+        if suspicion is None or suspicion.accusers.get(accuser, -1) >= evidence:
+            return False
+        self._first = None
+        return suspicion.confirm(accuser, evidence)
+
+    def deadline(self, live: int, healthy: int) -> float:
+        """When the first suspect is dead; infinity without any. Computed anew only after a change."""
+        if self._first is None or self._first[:2] != (live, healthy):
+            times = (each.deadline(live, healthy) for each in self.values())
+            self._first = (live, healthy, min(times, default=inf))
+        return self._first[2]
+
+    def over(self, live: int, healthy: int, now: float) -> list[NodeId]:
+        """The suspects whose time is over."""
+        if self.deadline(live, healthy) > now:
+            return []
+        return [node_id for node_id, each in self.items() if each.deadline(live, healthy) <= now]

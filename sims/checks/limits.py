@@ -16,8 +16,8 @@ from gossipgroups.node import Node
 from gossipgroups.reconcile import REQUESTS_A_TURN
 from gossipgroups.settling import FAREWELLS
 from gossipgroups.status import Status
-from gossipgroups.swim.detector import RELAYS
 from gossipgroups.swim.probe import Purpose
+from gossipgroups.swim.relays import RELAYS
 from sims.checks.broken import Broken
 from sims.engine import Process
 

@@ -65,9 +65,9 @@ def quiet_bound(config: Config, nodes: int) -> float:
 def trust_bound(config: Config, nodes: int) -> float:
     """Seconds from the release in which all scores must be 0 again.
 
-    Once quiet, a node of the worst score waits for the probe that it has put off; each answered one lowers the
-    score by one, and the next comes a period later. One period more, as a target's moment may be any in its
-    period.
+    Once quiet, a node of the worst score waits for the probe that it has put off; each answered one lowers
+    the score by one, and the next comes a period later. One period more, as a target's moment may be any in
+    its period.
     """
     worst = config.awareness_limit
     periods = (1 + worst) + worst + 1

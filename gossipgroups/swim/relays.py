@@ -1,0 +1,78 @@
+"""Pings for others: a relay pings in the asker's place, and says how that went (SWIM, section 3.1).
+
+Law: at most `RELAYS` are under way; each ends by the target's ack, which is passed on, or is forgotten after
+a period. Without an ack in most of the time-out the asker gets one nack: the relay is there, the target not
+heard (Lifeguard, section IV.A).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from gossipgroups.config import Config
+from gossipgroups.ids import Address, NodeId
+from gossipgroups.swim.probe import Relay
+from gossipgroups.wire.codec import pack_section
+from gossipgroups.wire.messages import Ack, Nack, PingReq
+from gossipgroups.wire.outbox import Outbox
+
+RELAYS = 64
+"""Pings under way for others: more are refused by silence, which costs the asker a nack."""
+NACK_AFTER = 0.8
+"""Share of the probe time-out after which a relay says that it has no ack yet (memberlist's figure)."""
+
+
+class Relays:
+    """The pings that one node has under way for others. Times are on the node's clock."""
+
+    def __init__(self, outbox: Outbox, config: Config) -> None:
+        self._outbox = outbox
+        self._config = config
+        self._relays: dict[int, Relay] = {}
+
+    def __len__(self) -> int:
+        return len(self._relays)
+
+    def __iter__(self) -> Iterator[Relay]:
+        return iter(self._relays.values())
+
+    def get(self, number: int) -> Relay | None:
+        """The relay whose ping has this number."""
+        return self._relays.get(number)
+
+    @property
+    def full(self) -> bool:
+        """Whether there is no room for another."""
+        return len(self._relays) >= RELAYS
+
+    def begin(self, number: int, target: Address, origin: Address, request: PingReq, now: float) -> None:
+        """A ping with this number goes to the target's address for the origin of the request."""
+        self._relays[number] = Relay(
+            request.target,
+            target,
+            origin,
+            request.number,
+            now + NACK_AFTER * self._config.probe_timeout,
+            now + self._config.probe_period,
+        )
+
+    def on_ack(self, sender: NodeId, number: int, digest: int) -> None:
+        """Pass on the target's ack."""
+        relay = self._relays.get(number)
+        if relay is not None and sender == relay.target:
+            del self._relays[number]
+            self._outbox.add(relay.origin, pack_section(Ack(relay.origin_number, digest)))
+
+    def nack(self, relay: Relay) -> None:
+        """Say once that there is no ack."""
+        if not relay.nacked:
+            relay.nacked = True
+            self._outbox.add(relay.origin, pack_section(Nack(relay.origin_number)))
+
+    def tick(self, now: float) -> None:
+        """Do what is due."""
+        for number, relay in list(self._relays.items()):
+            if relay.until <= now:
+                del self._relays[number]
+            elif relay.deadline <= now:
+                self.nack(relay)
