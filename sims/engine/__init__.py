@@ -1,6 +1,7 @@
 """The discrete-event simulator: real nodes, a simulated network, processes with faults, virtual time.
 
-    simulation.py  the loop of events, and what may be done to processes
+    agenda.py      what is to be done, and when
+    simulation.py  processes and datagrams, and what may be done to them
     process.py     one run of one coordinator: its node, its socket's buffer, its share of the processor
     clock.py       the clock that a process reads: off, too fast, jumping
     watching.py    who looks on

@@ -10,10 +10,8 @@ from __future__ import annotations
 import random
 import struct
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from hashlib import blake2b
-from heapq import heapify, heappop, heappush
-from typing import Any
 
 from gossipgroups.config import Config
 from gossipgroups.groups.rules import Command
@@ -21,6 +19,7 @@ from gossipgroups.ids import Address
 from gossipgroups.node import Node
 from gossipgroups.swim.parts import Part
 from gossipgroups.testing.medium import Line, Medium
+from sims.engine.agenda import Agenda
 from sims.engine.clock import Clock
 from sims.engine.process import SOCKET_BUFFER, Cost, Process
 from sims.engine.watching import Watcher, takers
@@ -30,7 +29,6 @@ REFUSAL_BYTES = 56
 """An ICMP "port unreachable" with the head of the datagram that it is about."""
 
 _stamp = struct.Struct("<dI").pack
-Action = tuple[float, int, Callable[..., None], tuple[Any, ...]]
 
 
 def host_of(place: int) -> str:
@@ -44,7 +42,7 @@ def address_of(place: int, port: int = BASE_PORT) -> Address:
     return Address(host_of(place), port)
 
 
-class Simulation:
+class Simulation(Agenda):
     """A network with its processes. Times are in virtual seconds from 0."""
 
     def __init__(
@@ -56,12 +54,12 @@ class Simulation:
         cost: Cost = Cost(),
         watchers: Sequence[Watcher] = (),
     ) -> None:
+        super().__init__()
         self.seed = seed
         self.random = random.Random(seed)
         """For scenarios: the network has a generator of its own, and so has each node."""
         self.config = config
         self.cost = cost
-        self.now = 0.0
         self.medium = Medium(random.Random(self.random.getrandbits(64)), line)
         self.processes: dict[Address, Process] = {}
         """All that run, by address, in the order of their starts."""
@@ -73,8 +71,6 @@ class Simulation:
         self.sent_bytes = 0
         self._started = 0
         self._hash = blake2b(digest_size=16)
-        self._actions: list[Action] = []
-        self._serial = 0
         self._last_on: dict[tuple[str, str], int] = {}
         self._watchers = list(watchers)
         self._closely = any(each.closely for each in watchers)
@@ -210,19 +206,15 @@ class Simulation:
 
     def lose_in_flight(self, count: int) -> None:
         """Lose the next datagrams under way."""
-        doomed = self._in_flight(count)
-        self._actions = [each for each in self._actions if each not in doomed]
-        heapify(self._actions)
+        doomed = self.next_of(self._deliver, count)
+        self.cancel(doomed)
         self.tally["lost in flight"] += len(doomed)
 
     def repeat_in_flight(self, count: int) -> None:
         """Let the next datagrams under way arrive a second time, later."""
-        for time, _, deliver, arguments in self._in_flight(count):
+        for time, _, deliver, arguments in self.next_of(self._deliver, count):
             self.tally["repeated in flight"] += 1
             self.at(time + self.random.random(), deliver, *arguments)
-
-    def _in_flight(self, count: int) -> list[Action]:
-        return sorted(each for each in self._actions if each[2] == self._deliver)[:count]
 
     def _send(self, process: Process, datagram: bytes, target: Address, at: float) -> None:
         arrivals = self.medium.carry(process.address, target, len(datagram), at)
@@ -259,39 +251,7 @@ class Simulation:
             process.refusals.append(target)
             self._wake(process, self.now)
 
-    # Time.
-
-    def at(self, time: float, action: Callable[..., None], *arguments: Any) -> None:
-        """Do something at a time; of two things at one time, the one asked for first."""
-        if time < float("inf"):
-            self._serial += 1
-            heappush(self._actions, (time, self._serial, action, arguments))
-
-    def after(self, seconds: float, action: Callable[..., None], *arguments: Any) -> None:
-        """Do something in so many seconds."""
-        self.at(self.now + seconds, action, *arguments)
-
-    def advance(self, seconds: float) -> None:
-        """Let virtual time pass."""
-        self.advance_to(self.now + seconds)
-
-    def advance_to(self, until: float) -> None:
-        """Let virtual time pass until then."""
-        actions = self._actions
-        while actions and actions[0][0] <= until:
-            self.now, _, action, arguments = heappop(actions)
-            action(*arguments)
-            actions = self._actions
-        self.now = max(self.now, until)
-
-    def advance_until(self, condition: Callable[[], bool], within: float, every: float = 0.05) -> bool:
-        """Let time pass until a condition holds, asked in these steps; whether it came to hold in time."""
-        until = self.now + within
-        while not condition():
-            if self.now >= until:
-                return False
-            self.advance_to(min(until, self.now + every))
-        return True
+    # Turns.
 
     def _turn(self, process: Process) -> None:
         if process.turn_at != self.now:
