@@ -468,6 +468,13 @@ def test_an_answered_probe_does_not_put_off_the_next_one() -> None:
     assert due[1] <= 2 * PERIOD
 
 
+def test_a_refusal_of_our_own_address_is_meant_for_the_one_before_us() -> None:
+    rig = Rig(8)
+    rig.detector.on_refused(rig.state.own.address, 0.0)
+    assert rig.status(ME) is Status.ALIVE
+    assert rig.sent() == []
+
+
 def test_a_node_at_our_own_address_is_gone() -> None:
     rig = Rig(8)
     own = rig.state.own

@@ -159,6 +159,8 @@ class Detector:
 
     def on_refused(self, address: Address, now: float) -> None:
         """The kernel says that nobody listens at an address that we sent to."""
+        if address == self._replica.nodes[self._me].address:
+            return  # we do: the word is about a datagram of the process that had this port before us
         under_way = [each for each in self._under_way() if each.address == address]
         probed = {each.target for each in under_way}
         for node_id in self._live.ids:
