@@ -455,6 +455,17 @@ def test_a_doubt_ends_when_the_node_refutes_and_is_accused_anew() -> None:
     assert rig.status() is Status.SUSPECT
 
 
+def test_a_doubt_has_a_time_out_of_its_own() -> None:
+    rig = Rig(8)
+    assert rig.detector.doubts(a_node(TARGET, 0, Status.DEAD), 0.0)
+    rig.learn(a_node(TARGET, 1), 0.8 * TIMEOUT)
+    assert rig.detector.doubts(a_node(TARGET, 1, Status.DEAD), 0.8 * TIMEOUT)
+    rig.detector.tick(TIMEOUT)
+    assert rig.status() is Status.ALIVE
+    rig.detector.tick(1.8 * TIMEOUT)
+    assert rig.status() is Status.DEAD
+
+
 def test_an_answered_probe_does_not_put_off_the_next_one() -> None:
     rig = Rig(8)
     rig.detector.awareness.note(8)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import random
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -72,6 +73,30 @@ def test_a_clock_is_read_and_inverted() -> None:
     clock.jump(-20.0)
     assert clock.read(15.0) == 87.0
     assert clock.when(87.0) == 15.0
+
+
+@pytest.mark.parametrize("rate", [0.95, 0.99, 1.0, 1.01, 2.0])
+def test_a_clock_shows_what_was_asked_for_when_it_says(rate: float) -> None:
+    chance = random.Random(1)
+    for _ in range(1000):
+        # Read so far from its time, it cannot show every reading.
+        clock = Clock(-chance.random() * 1e6, rate)
+        reading = chance.random()
+        assert clock.read(clock.when(reading)) >= reading
+        assert clock.read(clock.when(reading) - 1e-6) < reading
+
+
+def test_a_turn_that_costs_nothing_does_not_spin() -> None:
+    simulation = Simulation(2, Config.lan(), cost=Cost(turn=0.0))
+    simulation.advance(1e6)
+    processes = [
+        simulation.start(address_of(place), seeds=[address_of(0)], clock=Clock(since=simulation.now))
+        for place in range(4)
+    ]
+    for process, rate in zip(processes, (0.95, 0.99, 1.01, 1.05), strict=True):
+        simulation.skew(process, rate)
+    simulation.advance(30)
+    assert [len(each.node.state.live) for each in processes] == [4] * 4
 
 
 @pytest.mark.parametrize("rate", [0.5, 0.95, 1.05, 2.0])

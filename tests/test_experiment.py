@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -78,6 +79,8 @@ def test_the_files_hold_what_was_run(tmp_path: Path) -> None:
     assert (tmp_path / PLOT).read_text().startswith("<?xml")
     facts = json.loads((tmp_path / RUN).read_text())
     assert facts.pop("seconds") >= 0
+    commit = facts.pop("commit")
+    assert commit is None or re.fullmatch(r"[\w.-]+", commit)
     assert facts == {
         "experiment": "tiny",
         "command": "python -m sims.experiments.tiny --quick --seed 3",

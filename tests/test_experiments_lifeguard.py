@@ -52,6 +52,15 @@ def test_a_member_that_stalls_for_long_is_detected() -> None:
     assert short["first_detection"] is None
 
 
+def test_runs_without_detection_count_as_never(rows: dict[str, Row]) -> None:
+    def shown(*times: float | None) -> object:
+        stalls = [{**rows["SWIM"], "interval": 0.0, "full_detection": each} for each in times]
+        return lifeguard.tables([*rows.values(), *stalls])[1].rows[0][2]
+
+    assert shown(10.0, None, 30.0) == 30.0
+    assert shown(10.0, None, None) is None
+
+
 def test_the_cases_pair_each_configuration_with_the_same_stalls() -> None:
     cases = lifeguard.cases(Scale(quick=False, seed=7))
     stalls = {

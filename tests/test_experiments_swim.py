@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import e
 
 import pytest
 from matplotlib.figure import Figure
 
+from gossipgroups.groups.rules import Create
+from gossipgroups.ids import Address
+from sims.engine import Process, Watcher
 from sims.experiments import swim
 from sims.experiments.experiment import Row, Scale
 from sims.experiments.swim import Case
@@ -55,6 +59,22 @@ def test_under_loss_the_group_stays_whole_and_without_suspicion_it_does_not(
     assert set(_value(ours, "size")) == {8.0}
     assert _value(ours, removals) == [0.0]
     assert _value(without, removals)[0] > 0
+
+
+def test_the_basic_protocol_tells_each_change_to_all() -> None:
+    targets: list[Address] = []
+
+    class Told(Watcher):
+        def sent(self, process: Process, datagram: bytes, target: Address, arrivals: Sequence[float]) -> None:
+            if b"news" in datagram and process is first:
+                targets.append(target)
+
+    first: Process | None = None
+    simulation = swim._cluster(Case("lossy", "basic", swim.MEMBERS, seed=5), Told())
+    first = next(iter(simulation.processes.values()))
+    simulation.submit(first, Create("news"))
+    simulation.advance(0.1)
+    assert set(targets) == set(simulation.processes) - {first.address}
 
 
 def test_all_parts_end_up_in_tables_and_plot(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ import pytest
 from gossipgroups.errors import InvalidValue
 from gossipgroups.ids import Address
 from gossipgroups.testing import Constant, Exponential, Latency, Line, LogNormal, Recorded, Uniform
-from gossipgroups.testing.medium import HEADER_BYTES, Medium
+from gossipgroups.testing.medium import CLEAR, HEADER_BYTES, Medium
 
 A, B, C = (Address(f"10.0.0.{number}", 1000) for number in (1, 2, 3))
 CALM = Line(latency=Constant(0.001))
@@ -149,6 +149,17 @@ def test_bandwidth_spaces_datagrams_and_its_queue_overflows() -> None:
     # The way back has a queue of its own, and after a while there is room again.
     assert network.carry(B, A, size, 0.0) == pytest.approx((each,))
     assert network.carry(A, B, size, 3 * each) == pytest.approx((6 * each,))
+
+
+@pytest.mark.parametrize("side", ["egress", "ingress"])
+def test_time_under_way_takes_no_room_in_a_queue(side: str) -> None:
+    network = medium(Line(latency=Uniform(0.0, 0.4)))
+    host = A.host if side == "egress" else B.host
+    getattr(network, side)[host] = CLEAR.but(bandwidth=20_000.0, queue=4_000)
+    # Loaded to a third: what is late overtakes and is overtaken, and nothing is lost.
+    for number in range(200):
+        assert network.carry(A, B, 100, 0.02 * number)
+    assert not network.tally["no room"]
 
 
 def test_what_is_larger_than_the_mtu_is_lost() -> None:

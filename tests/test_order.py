@@ -179,3 +179,18 @@ def test_no_clock_of_a_stranger_stops_the_probing(clock: int, now: float, count:
     due = order.next(live, now)
     assert due is not None
     assert now - PERIOD - 1e-3 <= due[1] <= now + 2 * PERIOD + 1e-3
+
+
+def test_a_late_answer_does_not_probe_anybody_again() -> None:
+    live = _spread(8)
+    order = ProbeOrder(live.ids[0], PERIOD)
+    started = []
+    for _ in range(4):
+        due = order.next(live, 100.0)
+        assert due is not None
+        started.append(due)
+        order.done(live, 3)
+        # The answer to the first of them, which came late.
+        order.resume(live, started[0][1])
+    rounds = [int(due / PERIOD) for _, due in started]
+    assert rounds == list(range(rounds[0], rounds[0] + 4))

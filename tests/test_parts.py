@@ -44,6 +44,17 @@ def test_a_pass_probes_everybody_else_once_a_period_apart(count: int) -> None:
     assert 5.0 <= started[0][1] < 5.5
 
 
+def test_an_answered_probe_brings_the_next_one_forward() -> None:
+    live = _live(3)
+    order = ShuffledOrder(live.ids[0], 1.0, Random(3))
+    ((_, begun),) = _passes(order, live, 1)
+    order.done(live, 3)
+    order.resume(live, begun + 1.0)
+    due = order.next(live, begun + 1.0)
+    assert due is not None
+    assert due[1] == pytest.approx(begun + 2.0)
+
+
 def test_the_passes_differ() -> None:
     live = _live(9)
     targets = [target for target, _ in _passes(ShuffledOrder(live.ids[0], 1.0, Random(1)), live, 16)]

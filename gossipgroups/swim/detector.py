@@ -226,7 +226,7 @@ class Detector:
         if doubted is not None and (
             register.status is not Status.SUSPECT or register.incarnation > doubted.incarnation
         ):
-            del self._doubts[register.node_id]
+            self._drop_doubt(register.node_id)
         if not register.status.live:
             for probe in [each for each in self._probes.values() if each.target == register.node_id]:
                 self._give_up(probe)
@@ -299,6 +299,13 @@ class Detector:
             self._outbox.add(self._replica.nodes[relay].address, pack_section(request))
         if not probe.asked and probe.evidence is REFUSED:
             self._fail(probe, now)
+
+    def _drop_doubt(self, node_id: NodeId) -> None:
+        """Forget a doubt with its probe: the next one has a time-out of its own."""
+        del self._doubts[node_id]
+        for probe in list(self._probes.values()):
+            if probe.target == node_id and probe.purpose is Purpose.DOUBT:
+                del self._probes[probe.number]
 
     def _fail(self, probe: Probe, now: float) -> None:
         self._give_up(probe)

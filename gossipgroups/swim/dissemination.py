@@ -57,7 +57,11 @@ class Rumour:
 
 
 def _is_chatter(item: Register | Accusation) -> bool:
-    """Whether this is a silence that was noticed, or a node's answer to that: nothing has changed yet."""
+    """Whether this is about a silence that somebody noticed, or the answer of a node that was accused.
+
+    The return of a node that was held dead counts as an answer too: one that is called dead and comes back
+    over and over is what this is for.
+    """
     if isinstance(item, Accusation):
         return item.evidence == SILENT
     return isinstance(item, NodeRegister) and item.status is Status.ALIVE and item.incarnation > 0

@@ -40,13 +40,14 @@ def phase(target: NodeId) -> float:
 class ProbeOrder:
     """The probe clock of one node (in periods), and the next probe that it is due to start."""
 
-    __slots__ = ("_ahead", "_me", "_next", "_period", "_round", "_version")
+    __slots__ = ("_ahead", "_begun", "_me", "_next", "_period", "_round", "_version")
 
     def __init__(self, me: NodeId, period: float) -> None:
         self._me = me
         self._period = period
         self._ahead = 0.0
         self._round = 0
+        self._begun = -1
         self._version = -1
         self._next: tuple[NodeId, float] | None = None
 
@@ -71,12 +72,13 @@ class ProbeOrder:
 
     def done(self, live: LiveSet, stretch: int) -> None:
         """The next probe was started: go on to the round after it, `stretch` rounds on."""
+        self._begun = self._round
         self._round += stretch
         self._choose(live)
 
     def resume(self, live: LiveSet, begun: float) -> None:
         """The probe begun then was answered: the next one need not wait longer than a round."""
-        following = floor(begun / self._period + self._ahead) + 1
+        following = max(floor(begun / self._period + self._ahead), self._begun) + 1
         if following < self._round:
             self._round = following
             self._choose(live)

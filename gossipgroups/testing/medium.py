@@ -86,7 +86,7 @@ class Medium:
         self.between: dict[tuple[str, str], Line] = {}
         """Lines (from, to) with conditions of their own."""
         self._chance = chance
-        self._free_at: dict[object, float] = {}
+        self._queues: dict[object, tuple[float, float]] = {}
 
     def cut(self, source: str, target: str, *, both: bool = True) -> None:
         """Let nothing pass from one host to another; nor back, if `both`."""
@@ -129,10 +129,12 @@ class Medium:
             self.tally["cut"] += 1
             return NOWHERE
         line = self.between.get((sender, receiver), self.line) if self.between else self.line
-        times = self._over(line, (sender, receiver), size, now, chance)
         # Most hosts have no conditions of their own: two look-ups spare two passes.
         if sender in self.egress:
-            times = self._all_over(self.egress[sender], (sender, None), size, times, chance)
+            times = self._over(self.egress[sender], (sender, None), size, now, chance)
+            times = self._all_over(line, (sender, receiver), size, times, chance)
+        else:
+            times = self._over(line, (sender, receiver), size, now, chance)
         if receiver in self.ingress:
             times = self._all_over(self.ingress[receiver], (None, receiver), size, times, chance)
         return times
@@ -152,11 +154,11 @@ class Medium:
             return NOWHERE
         at = now
         if line.bandwidth != float("inf"):
-            free_at = max(now, self._free_at.get(key, 0.0))
-            if (free_at - now) * line.bandwidth + size + HEADER_BYTES > line.queue:
+            waits = self._queued(line, key, size + HEADER_BYTES, now)
+            if waits is None:
                 tally["no room"] += 1
                 return NOWHERE
-            at = self._free_at[key] = free_at + (size + HEADER_BYTES) / line.bandwidth
+            at += waits
         at += line.latency.draw(chance)
         if line.reordering and chance.random() < line.reordering:
             tally["reordered"] += 1
@@ -165,3 +167,18 @@ class Medium:
             tally["duplicated"] += 1
             return at, at + line.held_back * chance.random()
         return (at,)
+
+    def _queued(self, line: Line, key: object, size: int, now: float) -> float | None:
+        """How long a packet waits in a line's queue and passes, seconds; `None` when there is no room.
+
+        The queue is kept in bytes, not as a time at which it is free: what comes here was sent in order, but
+        need not arrive so, and an early one must not wait for what is still under way behind it.
+        """
+        queued, since = self._queues.get(key, (0.0, now))
+        if now > since:
+            queued, since = max(0.0, queued - (now - since) * line.bandwidth), now
+        if queued + size > line.queue:
+            self._queues[key] = (queued, since)
+            return None
+        self._queues[key] = (queued + size, since)
+        return (queued + size) / line.bandwidth

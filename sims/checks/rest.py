@@ -8,9 +8,10 @@ waits.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from math import log10
+from math import log, log10
 
 from gossipgroups.config import Config
+from gossipgroups.convergence import RETRY_GROWTH
 from gossipgroups.node import Node
 from gossipgroups.status import Status
 from sims.checks.holdings import is_live, registers_of, view_of
@@ -22,13 +23,13 @@ from sims.engine import Process
 def rest_seconds(config: Config, nodes: int) -> float:
     """How long rest may take after healing: each step at its slowest, one after the other."""
     longest_probe = config.probe_period * (1 + config.awareness_limit)
-    # One observer that goes round everybody, doubting itself to the limit all the time.
-    detected = nodes * longest_probe
+    # One that was under way ends, the turn of the last crashed comes, its probe fails, its death is doubted.
+    detected = 4 * longest_probe
     shortest_suspicion = config.suspicion_multiplier * max(1.0, log10(nodes)) * config.probe_period
     suspected = config.suspicion_max_factor * shortest_suspicion
-    # The dead are called about once each interval by somebody; a call may have been lost to a full buffer.
-    found_again = 2 * nodes * config.reach_interval + 2 * config.seed_interval
-    return longest_probe + detected + suspected + found_again + config.convergence_deadline
+    # Each of the dead is called once an interval on average: all of them, but for one run in e^12.
+    found_again = config.reach_interval * (log(nodes) + 12) + config.seed_interval
+    return detected + suspected + found_again + RETRY_GROWTH * config.settle_retry
 
 
 def missing(processes: Iterable[Process], reports: Reports, outcomes: Outcomes) -> list[str]:

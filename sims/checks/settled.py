@@ -65,7 +65,8 @@ class Settled:
         if not alive <= held:
             return  # never opened under this live set: nothing is claimed
         self._settled[node.node_id][scope] = now
-        self._tally["settled reports"] += 1
+        # A node alone settles at once: that shows nothing.
+        self._tally["settled reports"] += len(live) > 1
         self._tally[f"settled {'group' if isinstance(scope, str) else _named(scope)}"] += 1
         name = self._holdings.who_never_held(process, scope)
         if name is not None:

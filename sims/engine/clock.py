@@ -1,9 +1,12 @@
 """The clock that a process reads: it starts anywhere, may run too fast or too slow, and may jump.
 
-Law: `when` is the inverse of `read` until the next jump, so a process sleeps until its own clock says so.
+Law: `when` is the inverse of `read` until the next jump, and never too early, so a process sleeps until its
+own clock says so.
 """
 
 from __future__ import annotations
+
+from math import inf, nextafter
 
 
 class Clock:
@@ -22,7 +25,11 @@ class Clock:
 
     def when(self, reading: float) -> float:
         """The true time at which the clock will show this."""
-        return self._since + (reading - self._offset) / self.rate
+        at = self._since + (reading - self._offset) / self.rate
+        # Rounded down it would be just before: a process would wake, find nothing due, and wait no time.
+        while self.read(at) < reading:
+            at = nextafter(at, inf)
+        return at
 
     def jump(self, seconds: float) -> None:
         """Show so much more from now on; less, when negative."""

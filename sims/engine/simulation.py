@@ -28,7 +28,7 @@ BASE_PORT = 1000
 REFUSAL_BYTES = 56
 """An ICMP "port unreachable" with the head of the datagram that it is about."""
 
-_stamp = struct.Struct("<dI").pack
+_stamp = struct.Struct("<dIH").pack
 
 
 def host_of(place: int) -> str:
@@ -220,7 +220,8 @@ class Simulation(Agenda):
         arrivals = self.medium.carry(process.address, target, len(datagram), at)
         self.sent += 1
         self.sent_bytes += len(datagram)
-        self._hash.update(_stamp(at, process.number))
+        self._hash.update(_stamp(at, process.number, target.port))
+        self._hash.update(target.host.encode())
         self._hash.update(datagram)
         for each in self._sent_takers:
             each.sent(process, datagram, target, arrivals)

@@ -18,6 +18,7 @@ from gossipgroups.groups.rules import Create, Join, Leave
 from gossipgroups.testing.medium import HEADER_BYTES, Line
 from sims.engine import Process, Simulation, address_of
 from sims.experiments.experiment import Experiment, Row, Scale, main
+from sims.loopback.figures import quantile
 from sims.measures.changes import Changes
 from sims.measures.rows import number
 from sims.tables import Cell, Table
@@ -127,7 +128,7 @@ def run(case: Case) -> list[Row]:
     simulation.advance(case.seconds)
     sent, size = simulation.sent - sent, simulation.sent_bytes - size
     simulation.advance(DRAIN)
-    delays = sorted(each.told_at - each.wanted_at for each in changes.changes if not each.untold)
+    delays = [each.told_at - each.wanted_at for each in changes.changes if not each.untold]
     held = [each.submitted_at - each.wanted_at for each in changes.changes]
     events = changes.converged + changes.unconverged
     return [
@@ -139,9 +140,9 @@ def run(case: Case) -> list[Row]:
             "seed": case.seed,
             "changes": len(changes.changes),
             "untold": sum(each.untold > 0 for each in changes.changes),
-            "p50_s": _quantile(delays, 0.50),
-            "p99_s": _quantile(delays, 0.99),
-            "longest_s": delays[-1],
+            "p50_s": quantile(delays, 0.50),
+            "p99_s": quantile(delays, 0.99),
+            "longest_s": quantile(delays, 1),
             "held_s": mean(held),
             "events": events,
             "unconverged": changes.unconverged,
@@ -149,11 +150,6 @@ def run(case: Case) -> list[Row]:
             "datagrams": sent / case.nodes / case.seconds,
         }
     ]
-
-
-def _quantile(values: Sequence[float], share: float) -> float:
-    """Of sorted values."""
-    return values[min(len(values) - 1, int(share * len(values)))]
 
 
 def tables(rows: Sequence[Row]) -> list[Table]:
@@ -168,6 +164,7 @@ def tables(rows: Sequence[Row]) -> list[Table]:
                 "nodes",
                 "loss",
                 "changes a second",
+                "changes",
                 "p50, ms",
                 "held back",
                 "p99, ms",
@@ -182,6 +179,7 @@ def tables(rows: Sequence[Row]) -> list[Table]:
                     nodes,
                     loss,
                     rate,
+                    pair[0]["changes"],
                     *(_ms(row, "p50_s") for row in pair),
                     *(_ms(row, "p99_s") for row in pair),
                     *(_share(row) for row in pair),

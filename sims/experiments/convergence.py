@@ -16,7 +16,7 @@ from gossipgroups.groups.rules import Create
 from gossipgroups.testing.medium import CLEAR, HEADER_BYTES, Line
 from sims.engine import Process, Simulation, address_of
 from sims.experiments.experiment import Experiment, Row, Scale, main
-from sims.measures.rows import number, numbers
+from sims.measures.rows import grouped, number, numbers
 from sims.measures.settling import SETTLED, Change, Settlings
 from sims.tables import Cell, Table
 
@@ -158,8 +158,8 @@ def _rows(case: Case, turn: int, change: Change, bad: Process | None, cost: Sequ
 def tables(rows: Sequence[Row]) -> list[Table]:
     """How long and how dear, and how right."""
     rows = sorted(rows, key=lambda row: (CONDITIONS.index(str(row["condition"])), number(row, "nodes")))
-    settled = _grouped((row for row in rows if row["rule"] == SETTLED), "nodes", "condition")
-    by_rule = _grouped(rows, "condition", "rule")
+    settled = grouped((row for row in rows if row["rule"] == SETTLED), "nodes", "condition")
+    by_rule = grouped(rows, "condition", "rule")
     largest = max(number(row, "nodes") for row in rows if row["condition"] != MOST_LOSS)
     return [
         Table(
@@ -225,7 +225,7 @@ def _settled_row(nodes: Cell, condition: Cell, rows: Sequence[Row]) -> tuple[Cel
 def plot(rows: Sequence[Row], figure: Figure) -> None:
     """Time and bytes by the number of nodes, one line for each condition."""
     times, sizes = figure.subplots(1, 2)
-    groups = _grouped((row for row in rows if row["rule"] == SETTLED), "condition", "nodes")
+    groups = grouped((row for row in rows if row["rule"] == SETTLED), "condition", "nodes")
     for condition in sorted({str(condition) for condition, _ in groups}, key=CONDITIONS.index):
         nodes = [size for name, size in groups if name == condition]
         some = [groups[condition, size] for size in nodes]
@@ -240,13 +240,6 @@ def plot(rows: Sequence[Row], figure: Figure) -> None:
         axes.set_xticks(list(MODEL), [str(size) for size in MODEL])
         axes.legend()
         axes.grid(alpha=0.3)
-
-
-def _grouped(rows: Iterable[Row], *columns: str) -> dict[tuple[Cell, ...], list[Row]]:
-    groups: dict[tuple[Cell, ...], list[Row]] = {}
-    for row in rows:
-        groups.setdefault(tuple(row[column] for column in columns), []).append(row)
-    return groups
 
 
 def _mean(rows: Sequence[Row], column: str) -> float | None:

@@ -21,7 +21,7 @@ from sims.engine import Process, Simulation, Watcher, address_of
 from sims.experiments.experiment import Experiment, Row, Scale, main
 from sims.loopback.figures import quantile
 from sims.measures.cluster import join_all, make_whole, start_nodes
-from sims.measures.rows import number, numbers
+from sims.measures.rows import grouped, number, numbers
 from sims.tables import Cell, Table
 
 if TYPE_CHECKING:
@@ -77,7 +77,8 @@ class Deaths(Watcher):
         self.victim: Process | None = None
         self.told: dict[Process, float] = {}
         """When each was told that the victim has left."""
-        self.unconverged = 0
+        self.unconverged: list[Process] = []
+        """Those of them who were told before it had converged."""
         self.false: dict[tuple[NodeId, int], Process] = {}
         """Processes that were held dead while they ran, by node and incarnation."""
         self._running: dict[NodeId, Process] = {}
@@ -91,7 +92,7 @@ class Deaths(Watcher):
     def crash(self, victim: Process, *, silent: bool) -> None:
         """Let a process crash, and follow that from now on."""
         self.victim = victim
-        self.told, self.unconverged = {}, 0
+        self.told, self.unconverged = {}, []
         del self._running[victim.node.node_id]
         self._simulation.crash(victim, silent=silent)
 
@@ -105,7 +106,8 @@ class Deaths(Watcher):
     def _left(self, process: Process, event: MemberLeftGroup) -> None:
         if self.victim is not None and event.member_id == self.victim.host and process not in self.told:
             self.told[process] = self._simulation.now
-            self.unconverged += not event.converged
+            if not event.converged:
+                self.unconverged.append(process)
 
     def _failed(self, process: Process, node_id: NodeId) -> None:
         subject = self._running.get(node_id)
@@ -172,7 +174,7 @@ def _crashes(
             "first_s": told[0] if told else None,
             "last_s": told[-1] if len(told) == len(healthy) else None,
             "missed": len(healthy) - len(told),
-            "unconverged": deaths.unconverged,
+            "unconverged": sum(process in healthy for process in deaths.unconverged),
             "false_healthy": sum(process not in stalling for process in deaths.false.values()),
             "false_stalled": sum(process in stalling for process in deaths.false.values()),
             "node_hours": (simulation.now - began) * (case.nodes - 1) / 3600,
@@ -206,7 +208,7 @@ def tables(rows: Sequence[Row]) -> Sequence[Table]:
             ("preset", "nodes", "crash", "crashes", "first: p50", "last: p50", "p99", "max", "peers, last"),
             tuple(
                 (preset, nodes, CRASH_KINDS[str(crash)], len(some), _first(some), *_last(some), peers)
-                for (preset, nodes, crash), some in _grouped(fine, "preset", "nodes", "crash")
+                for (preset, nodes, crash), some in grouped(fine, "preset", "nodes", "crash").items()
                 for peers in [PEERS.get((str(preset), int(str(nodes))))]
             ),
             "Peers were killed as processes, whose port is refused from then on; they do not listen to that. "
@@ -232,7 +234,7 @@ def tables(rows: Sequence[Row]) -> Sequence[Table]:
 
 def _conditions(title: str, condition: str, rows: Sequence[Row], note: str) -> Table:
     lines: list[tuple[Cell, ...]] = []
-    for (preset, nodes, crash, value), some in _grouped(rows, "preset", "nodes", "crash", condition):
+    for (preset, nodes, crash, value), some in grouped(rows, "preset", "nodes", "crash", condition).items():
         told = sum(numbers(some, "nodes")) - len(some) * (1 + number(some[0], "stalled"))
         hours = sum(numbers(some, "node_hours"))
         stalling = hours * number(some[0], "stalled") / (number(some[0], "nodes") - 1)
@@ -255,13 +257,6 @@ def _conditions(title: str, condition: str, rows: Sequence[Row], note: str) -> T
     return Table(title, (*columns, *falsely[: 1 + (condition == "stalled")]), tuple(lines), note)
 
 
-def _grouped(rows: Sequence[Row], *columns: str) -> list[tuple[tuple[Cell, ...], list[Row]]]:
-    groups: dict[tuple[Cell, ...], list[Row]] = {}
-    for row in rows:
-        groups.setdefault(tuple(row[column] for column in columns), []).append(row)
-    return list(groups.items())
-
-
 def _first(rows: Sequence[Row]) -> float | None:
     return quantile(numbers(rows, "first_s"), 0.5)
 
@@ -276,11 +271,11 @@ def plot(rows: Sequence[Row], figure: Figure) -> None:
     left, right = figure.subplots(1, 2)
     lossy = [row for row in rows if not row["stalled"]]
     colours: dict[tuple[Cell, ...], str] = {}
-    for (preset, nodes, crash), some in _grouped(lossy, "preset", "nodes", "crash"):
+    for (preset, nodes, crash), some in grouped(lossy, "preset", "nodes", "crash").items():
         colour = colours.setdefault((preset, nodes), f"C{len(colours)}")
         style = "--" if crash == "process" else "-"
         losses, medians, worst, falsely = [], [], [], []
-        for (loss,), each in _grouped(some, "loss"):
+        for (loss,), each in grouped(some, "loss").items():
             seconds = numbers(each, "last_s")
             losses.append(100 * float(str(loss)))
             medians.append(quantile(seconds, 0.5))

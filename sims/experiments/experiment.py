@@ -11,6 +11,8 @@ from __future__ import annotations
 import csv
 import json
 import platform
+import shutil
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -82,6 +84,7 @@ class Experiment:
             + (" --quick" if scale.quick else "")
             + (f" --seed {scale.seed}" if scale.seed else ""),
             "version": gossipgroups.__version__,
+            "commit": _commit(),
             "python": platform.python_version(),
             "cases": len(cases),
             "seconds": round(time.monotonic() - started, 1),
@@ -130,6 +133,21 @@ class Experiment:
             console.print(f"{folder}: {ROWS}, {RUN}, {TABLES}, {PLOT}", soft_wrap=True)
 
         return command
+
+
+def _commit() -> str | None:
+    """What the figures were made with, as git tells it; nothing outside a checkout."""
+    git = shutil.which("git")
+    if git is None:
+        return None
+    said = subprocess.run(
+        [git, "describe", "--always", "--dirty"],
+        cwd=Path(__file__).parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return said.stdout.strip() or None
 
 
 def main(name: str) -> None:

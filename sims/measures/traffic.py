@@ -14,6 +14,7 @@ from typing import NamedTuple
 from gossipgroups.ids import Address
 from gossipgroups.testing.medium import HEADER_BYTES
 from sims.engine import Process, Simulation, Watcher
+from sims.loopback.figures import quantile
 
 
 class Rate(NamedTuple):
@@ -40,7 +41,8 @@ class Traffic(Watcher):
 
     def sent(self, process: Process, datagram: bytes, target: Address, arrivals: Sequence[float]) -> None:
         size = len(datagram) + HEADER_BYTES
-        _add(self._sent[process.address], self._simulation.now, size)
+        # It leaves at the end of the turn that sends it.
+        _add(self._sent[process.address], max(self._simulation.now, process.busy_until), size)
         received = self._received.get(target)
         if received is not None:
             for arrival in arrivals:
@@ -65,8 +67,7 @@ def _rate(windows: dict[Address, array[int]], first: int, last: int, without: Co
             some = each[first:last]
             counts += some
             counts += [0] * (last - first - len(some))
-    counts.sort()
     if not counts:
         return Rate(0.0, 0.0, 0.0)
-    p99 = counts[min(len(counts) - 1, len(counts) * 99 // 100)]
-    return Rate(sum(counts) / len(counts) / 1000, p99 / 1000, counts[-1] / 1000)
+    p99 = quantile(counts, 0.99) or 0.0
+    return Rate(sum(counts) / len(counts) / 1000, p99 / 1000, max(counts) / 1000)

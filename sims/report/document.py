@@ -44,4 +44,5 @@ def filled(text: str, results: Sequence[Found]) -> str:
 
 
 def _part(found: Found) -> str:
-    return f"```sh\n{found.command}\n```\n\n{found.facts}.\n\n{found.markdown.strip()}\n"
+    tables = "\n".join(each.markdown() for each in found.tables)
+    return f"```sh\n{found.command}\n```\n\n{found.facts}.\n\n{tables}"

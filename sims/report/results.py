@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from sims.experiments import load
-from sims.experiments.experiment import PLOT, ROWS, RUN, TABLES, Experiment, read_rows
+from sims.experiments.experiment import PLOT, ROWS, RUN, Experiment, read_rows
 from sims.tables import Table
 
 
@@ -27,7 +27,6 @@ class Found:
     facts: str
     """Version, number of cases and time taken, as one line."""
     tables: tuple[Table, ...]
-    markdown: str
     plot: bytes
 
 
@@ -65,7 +64,6 @@ def _read(experiment: Experiment, place: Path) -> Found:
             run["command"],
             _facts(run),
             tuple(experiment.tables(read_rows(place / ROWS))),
-            (place / TABLES).read_text("utf-8"),
             (place / PLOT).read_bytes(),
         )
     except (OSError, KeyError, ValueError, TypeError) as error:

@@ -9,7 +9,7 @@ from gossipgroups.config import Config
 from sims.experiments.experiment import Row
 from sims.experiments.overload.run import quiet_bound, trust_bound
 from sims.loopback.figures import quantile
-from sims.measures.rows import number, numbers
+from sims.measures.rows import grouped, number, numbers
 from sims.tables import Cell, Table
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def tables(rows: Sequence[Row]) -> Sequence[Table]:
                 *("came back", "quiet: p50", "max", "bound", "relapses"),
                 *("trusted: p50", "max", "bound"),
             ),
-            tuple(_ending(kind, _by(runs, "seed")) for kind, runs in _by(rows, *KINDS).items()),
+            tuple(_ending(kind, grouped(runs, "seed")) for kind, runs in grouped(rows, *KINDS).items()),
             "Supply: processor time of the starved nodes, of what they need when idle. Quiet: everybody "
             "holds everybody alive, no suspicion, no open scope, at most 1.2 times the idle rate, for 5 s on "
             "end. Relapses: seconds after that in which it was not so. Trusted: every local health score is "
@@ -45,7 +45,7 @@ def tables(rows: Sequence[Row]) -> Sequence[Table]:
                 *("suspicions per node", "deaths per node", "refutations per node"),
                 "worst mean score",
             ),
-            tuple(_loudness(kind, some) for kind, some in _by(rows, *KINDS).items()),
+            tuple(_loudness(kind, some) for kind, some in grouped(rows, *KINDS).items()),
             "Datagrams a second of the whole cluster; the loudest of all runs. Suspicions and deaths are "
             "counted at each node that held them, refutations at the node that refuted; means over "
             "the runs. In its storms memberlist sent 1,000 to 3,400 datagrams a second at 256 nodes, for "
@@ -70,7 +70,7 @@ def _ending(kind: tuple[Cell, ...], runs: dict[tuple[Cell, ...], list[Row]]) -> 
 
 
 def _loudness(kind: tuple[Cell, ...], rows: Sequence[Row]) -> tuple[Cell, ...]:
-    runs, nodes = len(_by(rows, "seed")), float(str(kind[1]))
+    runs, nodes = len(grouped(rows, "seed")), float(str(kind[1]))
     totals = [
         sum(number(row, name) * number(row, "lasted_s") for row in rows) / runs / nodes
         for name in ("suspicions", "deaths", "refutations")
@@ -91,13 +91,6 @@ def _named(kind: tuple[Cell, ...]) -> tuple[Cell, ...]:
     *names, supply = kind
     share = float(str(supply))
     return (*names, f"× {share:g}" if share >= 1 else f"1/{1 / share:.0f}")
-
-
-def _by(rows: Sequence[Row], *columns: str) -> dict[tuple[Cell, ...], list[Row]]:
-    groups: dict[tuple[Cell, ...], list[Row]] = {}
-    for row in rows:
-        groups.setdefault(tuple(row[column] for column in columns), []).append(row)
-    return groups
 
 
 def plot(rows: Sequence[Row], figure: Figure) -> None:
@@ -121,9 +114,9 @@ def plot(rows: Sequence[Row], figure: Figure) -> None:
 
 
 def _panel(above: Axes, below: Axes, rows: Sequence[Row]) -> None:
-    colours = {supply: f"C{place}" for place, supply in enumerate(_by(rows, "supply"))}
-    for (machines, supply), some in _by(rows, "machines", "supply").items():
-        first = next(iter(_by(some, "seed").values()))
+    colours = {supply: f"C{place}" for place, supply in enumerate(grouped(rows, "supply"))}
+    for (machines, supply), some in grouped(rows, "machines", "supply").items():
+        first = next(iter(grouped(some, "seed").values()))
         style = "-" if machines == "own" else "--"
         at, colour = numbers(first, "at_s"), colours[(supply,)]
         label = f"{_named((supply,))[0]}, {machines}"
