@@ -14,7 +14,8 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from sims.engine import Simulation, address_of
+from sims.engine import Simulation
+from sims.measures.cluster import make_whole, start_nodes
 from sims.tables import Table
 
 ENGINE = (str(Path("sims", "engine")), str(Path("gossipgroups", "testing")))
@@ -26,17 +27,8 @@ BUILT_IN = "~"
 def start(nodes: int) -> Simulation:
     """A cluster whose nodes all see all and have settled."""
     simulation = Simulation(seed=1)
-    processes = [
-        simulation.start(address_of(place), seeds=[address_of(0)] if place else []) for place in range(nodes)
-    ]
-    whole = simulation.advance_until(
-        lambda: all(
-            len(each.node.state.live) == nodes and not each.node._convergence.open for each in processes
-        ),
-        within=60.0,
-    )
-    if not whole:
-        raise click.ClickException(f"{nodes} nodes were not whole after 60 s of virtual time")
+    start_nodes(simulation, nodes)
+    make_whole(simulation)
     return simulation
 
 

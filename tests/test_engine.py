@@ -17,9 +17,8 @@ from gossipgroups.events import Event, MemberJoinedGroup
 from gossipgroups.groups.rules import Create, Join
 from gossipgroups.operations import Outcome
 from gossipgroups.testing.latency import Constant
-from gossipgroups.testing.medium import Line
+from gossipgroups.testing.medium import BOOKKEEPING_BYTES, Line
 from sims.engine import Clock, Cost, Process, Simulation, Trace, Watcher, address_of, host_of
-from sims.engine.process import BOOKKEEPING_BYTES
 from sims.schedules import draw, replay
 
 ROOT = Path(__file__).parent.parent

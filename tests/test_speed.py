@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import click
-import pytest
 from click.testing import CliRunner
 
 from sims import speed
-from sims.engine import Simulation
 
 
 def test_it_prints_what_it_measured() -> None:
@@ -19,9 +16,3 @@ def test_it_prints_what_it_measured() -> None:
 
 def test_the_engine_has_a_part_of_the_time_and_not_all_of_it() -> None:
     assert 0 < speed.engine_share(speed.start(6), 5.0) < 1
-
-
-def test_a_cluster_that_does_not_become_whole_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Simulation, "advance_until", lambda *_, **__: False)
-    with pytest.raises(click.ClickException, match="5 nodes were not whole"):
-        speed.start(5)

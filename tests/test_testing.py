@@ -23,10 +23,11 @@ from trio.testing import MockClock
 
 import gossipgroups as gg
 from gossipgroups import Config, Coordinator, Status, open_coordinator
+from gossipgroups.errors import InvalidValue
 from gossipgroups.ids import Address
 from gossipgroups.testing import Constant, Line, SimulatedNetwork
-from gossipgroups.testing.medium import Medium
-from gossipgroups.testing.sockets import BOOKKEEPING_BYTES, Carrier
+from gossipgroups.testing.medium import BOOKKEEPING_BYTES, Medium
+from gossipgroups.testing.sockets import Carrier
 from gossipgroups.transport.datagrams import MAX_BATCH, RECEIVE_BUFFER
 from gossipgroups.transport.network import KERNEL, current_network
 from tests.waiting import LIMIT, address_of, eventually
@@ -713,3 +714,14 @@ def test_a_senders_own_chance_is_not_touched_by_what_others_send() -> None:
 
     assert fortune(0) == fortune(3)
     assert len(set(fortune(0))) == 2
+
+
+def test_a_line_that_is_none_is_refused_where_it_is_set() -> None:
+    network = SimulatedNetwork(hosts=["alpha"])
+    with pytest.raises(InvalidValue, match=r"a line is set to 0\.3: give a Line"):
+        network.line = 0.3  # type: ignore[assignment]
+    with pytest.raises(InvalidValue, match=r"a line is set to 0\.8"):
+        network.egress["alpha"] = 0.8  # type: ignore[assignment]
+    for forget in (network.egress.__getitem__, network.ingress.__delitem__):
+        with pytest.raises(KeyError, match="alpha has no conditions of its own"):
+            forget("alpha")

@@ -19,6 +19,10 @@ from gossipgroups.testing.latency import Chance, Constant, Latency, Uniform
 
 HEADER_BYTES = 28
 """IPv4 and UDP headers, which count against bandwidth and MTU."""
+BOOKKEEPING_BYTES = 768
+"""What a kernel counts in a receive buffer for each datagram besides its bytes."""
+REFUSAL_BYTES = 56
+"""An ICMP "port unreachable" with the head of the datagram that it is about."""
 NOWHERE: tuple[float, ...] = ()
 CALM = Uniform(0.0002, 0.002)
 """The latency of a quiet local network."""

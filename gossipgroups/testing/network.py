@@ -132,7 +132,7 @@ class SimulatedNetwork:
 
     @line.setter
     def line(self, line: Line) -> None:
-        self._carrier.medium.line = line
+        self._carrier.medium.line = _checked(line)
 
     @property
     def tally(self) -> Counter[str]:
@@ -266,13 +266,19 @@ class Conditions(MutableMapping[str, Line]):
 
     def __setitem__(self, host: str, line: Line) -> None:
         for address in self._network._addresses(host):
-            self._lines[address] = line
+            self._lines[address] = _checked(line)
 
     def __getitem__(self, host: str) -> Line:
-        return self._lines[self._network.address(host)]
+        address = self._network.address(host)
+        if address not in self._lines:
+            raise KeyError(f"{host} has no conditions of its own")
+        return self._lines[address]
 
     def __delitem__(self, host: str) -> None:
-        for address in self._network._addresses(host):
+        addresses = [address for address in self._network._addresses(host) if address in self._lines]
+        if not addresses:
+            raise KeyError(f"{host} has no conditions of its own")
+        for address in addresses:
             del self._lines[address]
 
     def __iter__(self) -> Iterator[str]:
@@ -280,6 +286,12 @@ class Conditions(MutableMapping[str, Line]):
 
     def __len__(self) -> int:
         return len(self._lines)
+
+
+def _checked(line: object) -> Line:
+    if not isinstance(line, Line):
+        raise InvalidValue(f"a line is set to {line!r}: give a Line, such as Line(loss=0.1)")
+    return line
 
 
 def _numeric(host: str) -> str | None:

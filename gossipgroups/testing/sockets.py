@@ -18,13 +18,9 @@ import trio
 
 from gossipgroups.errors import InvalidValue
 from gossipgroups.ids import Address
-from gossipgroups.testing.medium import Line, Medium
+from gossipgroups.testing.medium import BOOKKEEPING_BYTES, REFUSAL_BYTES, Line, Medium
 from gossipgroups.transport.datagrams import MAX_BATCH, RECEIVE_BUFFER
 
-BOOKKEEPING_BYTES = 768
-"""What a kernel counts in a receive buffer for each datagram besides its bytes."""
-REFUSAL_BYTES = 56
-"""An ICMP "port unreachable" with the head of the datagram that it is about."""
 MAX_DATAGRAM = 65_507
 """Bytes that UDP carries at most."""
 FIRST_DRAWN_PORT, LAST_PORT = 49_152, 65_535

@@ -11,6 +11,7 @@ from collections import Counter
 
 from gossipgroups.ids import Address, NodeId
 from gossipgroups.registers import NodeRegister
+from gossipgroups.status import Status
 from sims.checks.broken import Broken
 from sims.checks.holdings import Pair, is_live
 from sims.engine import Process
@@ -33,6 +34,8 @@ class Statuses:
         if own.incarnation < before:
             raise Broken("incarnation", f"{process.name} went back from {before} to {own.incarnation}")
         self._reached[own.node_id] = own.incarnation
+        if own.status not in (Status.ALIVE, Status.LEFT):
+            raise Broken("status", f"{process.name} holds itself {own.status.name}")
 
     def changed(self, process: Process, pairs: list[Pair]) -> None:
         """Check what a node has learnt of nodes."""

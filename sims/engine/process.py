@@ -8,12 +8,11 @@ from dataclasses import dataclass, field
 from gossipgroups.groups.rules import Command
 from gossipgroups.ids import Address
 from gossipgroups.node import Node
+from gossipgroups.testing.medium import BOOKKEEPING_BYTES
 from sims.engine.clock import Clock
 
 SOCKET_BUFFER = 4 * 2**20
 """Bytes that wait in a socket at most: what the driver asks of the kernel."""
-BOOKKEEPING_BYTES = 768
-"""What the kernel counts for each datagram besides its bytes."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,15 +18,13 @@ from gossipgroups.groups.rules import Command
 from gossipgroups.ids import Address
 from gossipgroups.node import Node
 from gossipgroups.swim.parts import Part
-from gossipgroups.testing.medium import Line, Medium
+from gossipgroups.testing.medium import REFUSAL_BYTES, Line, Medium
 from sims.engine.agenda import Agenda
 from sims.engine.clock import Clock
 from sims.engine.process import SOCKET_BUFFER, Cost, Process
 from sims.engine.watching import Watcher, takers
 
 BASE_PORT = 1000
-REFUSAL_BYTES = 56
-"""An ICMP "port unreachable" with the head of the datagram that it is about."""
 
 _stamp = struct.Struct("<dIH").pack
 

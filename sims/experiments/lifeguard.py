@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 from gossipgroups.config import Config
 from gossipgroups.ids import Address
 from gossipgroups.swim.parts import Part
-from sims.engine import Simulation, address_of
+from sims.engine import Simulation
 from sims.experiments.experiment import Experiment, Row, Scale, main
+from sims.measures.cluster import start_nodes
 from sims.measures.removals import Notice, Removals, between
 from sims.tables import Cell, Table
 
@@ -120,10 +121,7 @@ def run(case: Case, nodes: int = NODES, seconds: float = SECONDS) -> list[Row]:
     removals = Removals()
     config, omit = CONFIGURATIONS[case.configuration]
     simulation = Simulation(case.seed, config(case.alpha), watchers=[removals])
-    processes = [
-        simulation.start(address_of(place), seeds=[address_of(0)] if place else [], omit=omit)
-        for place in range(nodes)
-    ]
+    processes = start_nodes(simulation, nodes, omit)
     simulation.advance(CALM_SECONDS)
     if any(len(each.node.state.live) != nodes for each in processes) or removals.removals:
         raise RuntimeError(f"{case}: the cluster was not whole before anything stalled")

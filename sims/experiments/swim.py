@@ -22,6 +22,7 @@ from gossipgroups.wire.messages import Ping
 from gossipgroups.wire.seal import ClusterSeal
 from sims.engine import Process, Simulation, Watcher, address_of
 from sims.experiments.experiment import Experiment, Row, Scale, main
+from sims.measures.cluster import start_nodes
 from sims.measures.removals import Removals
 from sims.tables import Table
 
@@ -92,8 +93,7 @@ class FirstPing(Watcher):
 def _cluster(case: Case, *watchers: Watcher) -> Simulation:
     config, omit = KINDS[case.kind]
     simulation = Simulation(case.seed, config, watchers=watchers)
-    for place in range(case.nodes):
-        simulation.start(address_of(place), seeds=[address_of(0)] if place else [], omit=omit)
+    start_nodes(simulation, case.nodes, omit)
     simulation.advance(CALM_PERIODS * PERIOD)
     if any(len(each.node.state.live) != case.nodes for each in simulation.processes.values()):
         raise RuntimeError(f"{case}: the cluster is not whole after {CALM_PERIODS} periods")

@@ -6,9 +6,10 @@ no scope is open and nothing waits to be told.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from gossipgroups.groups.rules import Join
+from gossipgroups.swim.parts import Part
 from sims.engine import Process, Simulation, address_of
 
 BOOT_LIMIT = 120.0
@@ -17,10 +18,11 @@ NOTHING = b"\xc0"
 """Capabilities of a member that has none to tell."""
 
 
-def start_nodes(simulation: Simulation, nodes: int) -> list[Process]:
+def start_nodes(simulation: Simulation, nodes: int, omit: Collection[Part] = ()) -> list[Process]:
     """Start so many at once, with the first as everybody's seed."""
     return [
-        simulation.start(address_of(place), seeds=[address_of(0)] if place else []) for place in range(nodes)
+        simulation.start(address_of(place), seeds=[address_of(0)] if place else [], omit=omit)
+        for place in range(nodes)
     ]
 
 
