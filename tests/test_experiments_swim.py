@@ -24,6 +24,7 @@ def _value(rows: list[Row], measure: str) -> list[float]:
 def test_a_member_sends_one_ping_and_one_ack_in_a_period(kind: str) -> None:
     rows = swim.run(Case("load", kind, 8, seed=1))
     assert _value(rows, "messages") == [pytest.approx(2.0, abs=0.05)]
+    assert _value(rows, "messages under loss")[0] > 2.2
 
 
 def test_a_crash_is_pinged_suspected_and_declared_in_this_order(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -101,11 +101,13 @@ def _cluster(case: Case, *watchers: Watcher) -> Simulation:
 
 
 def _load(case: Case) -> Iterator[tuple[str, float]]:
-    """Messages that a member sends in a period when nothing happens."""
+    """Messages that a member sends in a period when nothing happens, and when a tenth is lost on the way."""
     simulation = _cluster(case)
-    sent = simulation.sent
-    simulation.advance(LOAD_PERIODS * PERIOD)
-    yield "messages", (simulation.sent - sent) / case.nodes / LOAD_PERIODS
+    for measure, loss in (("messages", 0.0), ("messages under loss", LOSS)):
+        simulation.medium.line = simulation.medium.line.but(loss=loss)
+        sent = simulation.sent
+        simulation.advance(LOAD_PERIODS * PERIOD)
+        yield measure, (simulation.sent - sent) / case.nodes / LOAD_PERIODS
 
 
 def _detect(case: Case) -> Iterator[tuple[str, float]]:
@@ -205,12 +207,20 @@ def tables(rows: Sequence[Row]) -> list[Table]:
     ours, plain = "gossipgroups", "SWIM, with suspicion"
     load = Table(
         "Messages sent by a member in a period",
-        ("n", "gossipgroups", "its plain SWIM", "paper"),
+        ("n", "gossipgroups", "its plain SWIM", "paper", f"with {LOSS:.0%} loss", "its plain SWIM"),
         tuple(
-            (n, *(mean(_values(rows, part="load", kind=kind, nodes=n)) for kind in (ours, plain)), 2.0)
+            (
+                n,
+                *(mean(_values(rows, nodes=n, kind=kind, measure="messages")) for kind in (ours, plain)),
+                2.0,
+                *(
+                    mean(_values(rows, nodes=n, kind=kind, measure="messages under loss"))
+                    for kind in (ours, plain)
+                ),
+            )
             for n in sizes
         ),
-        "The paper sends one ping and one ack; pings by way of others come on top, here as there.",
+        "The paper sends one ping and one ack; pings by way of others and rumours come on top, here as there.",
     )
     paper = {"first ping, in whole periods": e / (e - 1)}
     crashes = len(_values(rows, kind=ours, measure="first death"))
