@@ -220,7 +220,7 @@ def tables(rows: Sequence[Row]) -> list[Table]:
             )
             for n in sizes
         ),
-        "The paper sends one ping and one ack; pings by way of others and rumours come on top, here as there.",
+        "The paper sends one ping and one ack; pings by way of others and rumours come on top.",
     )
     paper = {"first ping, in whole periods": e / (e - 1)}
     crashes = len(_values(rows, kind=ours, measure="first death"))

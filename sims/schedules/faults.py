@@ -74,6 +74,12 @@ FAULTS: dict[str, Kind] = {
         lambda world, place: world.is_paused(place),
         lambda world, place, _: world.simulation.resume(world.at(place)),
     ),
+    "block": Kind(1, _up, lambda world, place, _: world.simulation.block(world.at(place))),
+    "unblock": Kind(
+        1,
+        lambda world, place: _runs(world, place) and world.at(place).blocked,
+        lambda world, place, _: world.simulation.unblock(world.at(place)),
+    ),
     "small buffer": Kind(1, _up, _small_buffer, Amount("bytes", 1024, SOCKET_BUFFER, (2048, 8192))),
     "slow": Kind(
         1,

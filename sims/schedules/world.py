@@ -180,6 +180,7 @@ class World:
             process.buffer_bytes = SOCKET_BUFFER
             if process.share < 1.0:
                 self.simulation.slow(process, 1.0)
+            self.simulation.unblock(process)
             self.simulation.resume(process)
 
     def _rest_seconds(self) -> float:
