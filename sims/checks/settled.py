@@ -37,7 +37,9 @@ class Settled:
 
     def look(self, process: Process) -> None:
         """Look at all scopes of a node after a call."""
-        node = process.node
+        node, state = process.node, process.node.state
+        if state.views.touched or node._settler._root_seen != (state.epochs_digest, state.live.version):
+            return  # what was received is compared at the end of the turn: no claim is made before
         convergence = node._convergence
         positions, settled = self._positions[node.node_id], self._settled[node.node_id]
         for scope, each in convergence._scopes.items():
