@@ -28,6 +28,7 @@ __all__ = [
     "advertised_address",
     "ask_system",
     "format_endpoint",
+    "numeric_host",
     "parse_endpoint",
     "per_user_directory",
     "resolve",
@@ -155,17 +156,17 @@ async def _named_address(bound: Address, advertise: str, look_up: LookUp) -> Add
 
 
 async def _addresses(host: str, port: int, look_up: LookUp) -> tuple[Address, ...]:
-    if _numeric(host):
+    if numeric_host(host):
         await trio.lowlevel.checkpoint()
         return (Address(host, port),)
     found: Sequence[str] = ()
     # ValueError: a name that cannot be written in IDNA. RuntimeError: no thread left to ask in.
     with trio.move_on_after(RESOLVE_SECONDS), contextlib.suppress(OSError, ValueError, RuntimeError):
         found = await look_up(host)
-    return tuple(dict.fromkeys(Address(numeric, port) for text in found if (numeric := _numeric(text))))
+    return tuple(dict.fromkeys(Address(numeric, port) for text in found if (numeric := numeric_host(text))))
 
 
-def _numeric(host: str) -> str | None:
+def numeric_host(host: str) -> str | None:
     """The canonical form of a numeric host without a scope, else None."""
     try:
         ipaddress.ip_address(host)
@@ -183,6 +184,6 @@ async def _local_host(target: Address) -> str | None:
     try:
         with trio.socket.socket(_family(target), trio.socket.SOCK_DGRAM) as socket:
             await socket.connect((target.host, target.port))
-            return _numeric(socket.getsockname()[0])
+            return numeric_host(socket.getsockname()[0])
     except OSError:
         return None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -123,13 +124,17 @@ def main(seeds: int, first_seed: int, large_share: float, out: Path, where: Wher
     """Run the campaign."""
     campaign = Campaign()
     console = Console()
+    broken: list[int] = []
     cases = range(first_seed, first_seed + seeds)
-    for finding in sweep(partial(examine, large_share=large_share), cases, where, label="schedules"):
-        campaign.add(finding)
-        if finding.broken is not None:
-            click.echo(f"seed {finding.seed}: {finding.broken}")
-            if campaign.broken <= MOST_SHRUNK:
-                _show(finding.seed, large_share, out)
+    look = partial(examine, large_share=large_share)
+    with closing(sweep(look, cases, where, label="schedules")) as findings:
+        for finding in findings:
+            campaign.add(finding)
+            if finding.broken is not None:
+                broken.append(finding.seed)
+                click.echo(f"seed {finding.seed}: {finding.broken}")
+    for seed in broken[:MOST_SHRUNK]:
+        _show(seed, large_share, out)
     for table in campaign.tables():
         console.print(table.rich())
     for complaint in campaign.complaints:

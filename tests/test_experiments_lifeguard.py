@@ -16,7 +16,7 @@ STALLING = Case("SWIM", lifeguard.ALPHA, stalled=6, stall=16.0, interval=0.5, se
 
 
 def _run(case: Case) -> Row:
-    (row,) = lifeguard.run(case, nodes=20, seconds=34.0)
+    (row,) = lifeguard.run(replace(case, nodes=20, seconds=34.0))
     return row
 
 

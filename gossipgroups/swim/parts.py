@@ -18,6 +18,6 @@ class Part(Enum):
     CORROBORATION = auto()
     """Some of those that hear an accusation probe the suspect at once."""
     DOUBT = auto()
-    """A death that comes as a surprise is believed only when the dead does not answer a ping."""
+    """A death that was heard of is believed only when the node does not answer a ping of our own."""
     BUDDY = auto()
     """A suspect is told first, with the ping that would clear it (Lifeguard, section IV.C)."""

@@ -18,6 +18,7 @@ from typing import Any, Self, TypeVar
 
 import trio
 
+from gossipgroups.discovery import numeric_host
 from gossipgroups.errors import InvalidValue
 from gossipgroups.ids import Address, Random, check_name
 from gossipgroups.testing.directory import SharedDirectory
@@ -89,9 +90,9 @@ class SimulatedNetwork:
 
     def name(self, name: str, *addresses: str) -> None:
         """Let a name resolve to numeric addresses from now on, or, without any, not resolve."""
-        if _numeric(check_name("host name", name)) is not None:
+        if numeric_host(check_name("host name", name)) is not None:
             raise InvalidValue(f"host name {name!r} is an address: only names are given addresses")
-        numeric = tuple(_numeric(address) for address in addresses)
+        numeric = tuple(numeric_host(address) for address in addresses)
         if None in numeric:
             raise InvalidValue(f"addresses {', '.join(map(repr, addresses))} of {name!r} must be numeric")
         self._names[name] = tuple(filter(None, numeric))
@@ -236,7 +237,7 @@ class SimulatedNetwork:
     # Places.
 
     def _addresses(self, host: str) -> tuple[str, ...]:
-        numeric = _numeric(host)
+        numeric = numeric_host(host)
         if numeric is not None:
             return (numeric,)
         if host not in self._names:
@@ -247,7 +248,7 @@ class SimulatedNetwork:
     def _place(self, where: str | Address) -> tuple[tuple[str, ...], int | None]:
         if isinstance(where, Address):
             return self._addresses(where.host), where.port
-        if where in self._names or _numeric(where) is not None:
+        if where in self._names or numeric_host(where) is not None:
             return self._addresses(where), None
         host, port = parse_endpoint(where, default_port=0, what="place")
         return self._addresses(host), port or None
@@ -292,11 +293,3 @@ def _checked(line: object) -> Line:
     if not isinstance(line, Line):
         raise InvalidValue(f"a line is set to {line!r}: give a Line, such as Line(loss=0.1)")
     return line
-
-
-def _numeric(host: str) -> str | None:
-    try:
-        ipaddress.ip_address(host)
-        return parse_endpoint(host, default_port=0)[0]
-    except ValueError:
-        return None

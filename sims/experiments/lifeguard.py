@@ -29,6 +29,7 @@ CALM_SECONDS = 15.0
 """After the start, before anything stalls."""
 SECONDS = 120.0
 """Of stalling; the paper's runs last as long."""
+QUICK_NODES, QUICK_SECONDS = 48, 36.0
 STALLED = (1, 4, 8, 16, 24, 32)
 """C: members that stall at the same time."""
 DURATIONS = (2.048, 8.192, 16.384, 32.768)
@@ -98,36 +99,39 @@ class Case:
     interval: float
     """0: one stall only, to see how fast it is detected."""
     seed: int
+    nodes: int = NODES
+    seconds: float = SECONDS
 
 
 def cases(scale: Scale) -> list[Case]:
     """C and D over the paper's range with alternating I, for each configuration."""
     counts = (4,) if scale.quick else STALLED
     stalls = (16.384,) if scale.quick else DURATIONS
+    nodes, seconds = (QUICK_NODES, QUICK_SECONDS) if scale.quick else (NODES, SECONDS)
     pairs = [(count, stall) for count in counts for stall in stalls]
     runs = [(*pair, INTERVALS[sum(divmod(at, len(stalls))) % 2]) for at, pair in enumerate(pairs)]
     runs += [(count, THRESHOLD_SECONDS, 0.0) for count in counts]
     kinds = [(name, ALPHA) for name in CONFIGURATIONS]
     kinds += [(name, alpha) for alpha in ALPHAS for name in ("Lifeguard", "gossipgroups")]
     return [
-        Case(name, alpha, *run, seed=scale.seed + number)
+        Case(name, alpha, *run, scale.seed + number, nodes, seconds)
         for number, run in enumerate(runs)
         for name, alpha in kinds
     ]
 
 
-def run(case: Case, nodes: int = NODES, seconds: float = SECONDS) -> list[Row]:
+def run(case: Case) -> list[Row]:
     """Start a cluster, let members stall, and count."""
     removals = Removals()
     config, omit = CONFIGURATIONS[case.configuration]
     simulation = Simulation(case.seed, config(case.alpha), watchers=[removals])
-    processes = start_nodes(simulation, nodes, omit)
+    processes = start_nodes(simulation, case.nodes, omit)
     simulation.advance(CALM_SECONDS)
-    if any(len(each.node.state.live) != nodes for each in processes) or removals.removals:
+    if any(len(each.node.state.live) != case.nodes for each in processes) or removals.removals:
         raise RuntimeError(f"{case}: the cluster was not whole before anything stalled")
     stalled = simulation.random.sample(processes, case.stalled)
     begun, sent, sent_bytes = simulation.now, simulation.sent, simulation.sent_bytes
-    until = begun + (seconds if case.interval else case.stall)
+    until = begun + (case.seconds if case.interval else case.stall)
     while simulation.now < until:
         for each in stalled:
             simulation.block(each)
@@ -143,6 +147,7 @@ def run(case: Case, nodes: int = NODES, seconds: float = SECONDS) -> list[Row]:
         {
             "configuration": case.configuration,
             "alpha": case.alpha,
+            "nodes": case.nodes,
             "stalled": case.stalled,
             "stall": case.stall,
             "interval": case.interval,
@@ -202,7 +207,7 @@ def tables(rows: Sequence[Row]) -> list[Table]:
     """Shares of plain SWIM, and what shorter suspicions gain and cost."""
     runs = sum(1 for row in rows if row["configuration"] == "SWIM" and row["interval"])
     shares = Table(
-        f"% of plain SWIM, summed over {runs} runs of {NODES} nodes (α = {ALPHA:g}, β = {BETA:g})",
+        f"% of plain SWIM, {rows[0]['nodes']} nodes, runs summed: {runs} (α = {ALPHA:g}, β = {BETA:g})",
         ("configuration", "FP", "paper", "FP at healthy", "paper", "messages", "paper", "bytes", "paper"),
         tuple(
             (
