@@ -2,33 +2,27 @@
 
 Law: operations of one coordinator apply in call order even without `.get()`; errors of an operation surface
 at `.get()`, errors of an argument at the call. All callbacks of a coordinator run on its one dispatcher
-thread, and none of its threads keeps the interpreter alive.
+thread, or in `run_callbacks` where that is asked for; none of its threads keeps the interpreter alive.
 """
 
 from __future__ import annotations
 
-import inspect
-import logging
-import queue
 import threading
 from concurrent.futures import Future
 from typing import Any, Generic, TypeVar
 
+from gossipgroups.callbacks import Callbacks
 from gossipgroups.config import PRESETS
 from gossipgroups.door import JOINS, LEAVES, Door, Name, check_settings
 from gossipgroups.errors import CoordinatorClosed, InvalidValue
-from gossipgroups.events import Event
 from gossipgroups.ids import check_name
 from gossipgroups.snapshot import MemberInfo
-from gossipgroups.streams import EVENTS_WAITING
 from gossipgroups.transport import thread
 from gossipgroups.transport.driver import Driver
 from gossipgroups.transport.link import Link, Settings
 from gossipgroups.transport.network import KERNEL, current_network
 from gossipgroups.url import parse_url
 from gossipgroups.watches import Callback, WatchTable
-
-logger = logging.getLogger("gossipgroups")
 
 T = TypeVar("T")
 START_MARGIN = 10.0
@@ -58,12 +52,12 @@ class Request(Generic[T]):
 class BlockingCoordinator(Door):
     """A coordinator for threads. It may be started again after a stop, and used from several threads."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, polled: bool = False) -> None:
         self._settings = settings
+        self._polled = polled
         self._lock = threading.RLock()
         self._started = False
-        super().__init__(Link(settings, self._deliver))
-        self._events: queue.Queue[tuple[list[Event], int] | None] = queue.Queue()
+        super().__init__(*self._fresh(None))
 
     @property
     def is_started(self) -> bool:
@@ -84,26 +78,24 @@ class BlockingCoordinator(Door):
         with self._lock:
             if self._started:
                 raise CoordinatorClosed("the coordinator is started already: stop it first")
-            self._link = Link(self._settings, self._deliver)
-            self._events = queue.Queue()
+            self._link, self._watches = self._fresh(self._watches if self._polled else None)
             thread.spawn(Driver(self._link, KERNEL).run)
             try:
                 self._link.ready.result(self._settings.join_timeout + START_MARGIN)
             except BaseException:
                 self._link.stop().result(self._settings.config.leave_timeout + START_MARGIN)
                 raise
-            threading.Thread(
-                target=self._dispatch,
-                args=(self._events, self._watches),
-                name="gossipgroups-callbacks",
-                daemon=True,
-            ).start()
+            if not self._polled:
+                threading.Thread(
+                    target=self._callbacks.serve, name="gossipgroups-callbacks", daemon=True
+                ).start()
             self._started = True
 
     def stop(self) -> None:
         """Leave all groups and the cluster, and end all watches.
 
-        Returns once others have it, or after `Config.leave_timeout`.
+        Returns once others have it, or after `Config.leave_timeout`. The watches of a polled coordinator go
+        on after its next start: `run_callbacks` then tells what has changed since it was run last.
 
         Raises `CoordinatorClosed` if it is not started.
         """
@@ -112,9 +104,8 @@ class BlockingCoordinator(Door):
             self._link.check_process()
             self._started = False
             self._link.stop().result(self._settings.config.leave_timeout + START_MARGIN)
-            self._events.put(None)
-            self._watches.clear()
-            self._watches = WatchTable()
+            if not self._polled:
+                self._callbacks.close()
 
     def __enter__(self) -> BlockingCoordinator:
         self.start()
@@ -150,6 +141,30 @@ class BlockingCoordinator(Door):
         self._check_started()
         return Request(self._update(group_id, capabilities).done)
 
+    def settle(self, group_id: Name | None = None) -> Request[bool]:
+        """Done when all changes that are held here now, or those of one group's members, were told.
+
+        What getters show then has reached the callbacks, or waits for `run_callbacks`. The result is whether
+        all had converged.
+        """
+        self._check_started()
+        return Request(self._settle(group_id).done)
+
+    def run_callbacks(self) -> list[Any]:
+        """Call the callbacks of all that was told since the last time, in this thread; what they returned.
+
+        For a coordinator made with `polled=True`. When callbacks raise, the others are called all the same;
+        then the first error is raised, and further ones are logged. Raises `CoordinatorClosed`, and
+        `InvalidValue` if the dispatcher thread calls the callbacks.
+        """
+        self._check_started()
+        if not self._polled:
+            raise InvalidValue(
+                "a thread calls the callbacks of this coordinator: make it with polled=True to call them"
+            )
+        self._link.check_process()
+        return self._callbacks.run()
+
     def get_groups(self) -> Request[frozenset[str]]:
         """The groups that exist, after all operations called before."""
         self._check_started()
@@ -166,6 +181,12 @@ class BlockingCoordinator(Door):
         self._check_started()
         group, member = check_name("group id", group_id), check_name("member id", member_id)
         return Request(self._link.query(lambda snapshot: snapshot.capabilities(group, member)))
+
+    def get_members_with_capabilities(self, group_id: Name) -> Request[dict[str, Any]]:
+        """The members of a group with their capabilities. `.get()` raises `GroupNotCreated`."""
+        self._check_started()
+        group = check_name("group id", group_id)
+        return Request(self._link.query(lambda snapshot: snapshot.members(group)))
 
     def get_member_info(self, group_id: Name, member_id: Name) -> Request[MemberInfo]:
         """A member with its node. `.get()` raises `GroupNotCreated`, `MemberNotJoined`."""
@@ -195,36 +216,23 @@ class BlockingCoordinator(Door):
         if not self._started:
             raise CoordinatorClosed("the coordinator is not started: call start() first")
 
-    def _deliver(self, events: list[Event], sequence: int) -> None:
-        if self._events.qsize() < EVENTS_WAITING:
-            self._events.put((events, sequence))
-        else:
-            logger.error("callbacks are too far behind: %d events were not told", len(events))
-
-    def _dispatch(self, events: queue.Queue[tuple[list[Event], int] | None], watches: WatchTable) -> None:
-        # With its own table: old events that wait behind a long callback are not for a restart's watches.
-        while (batch := events.get()) is not None:
-            for sequence, event in enumerate(batch[0], batch[1]):
-                for watch in watches.matching(event, sequence):
-                    try:
-                        result = watch.callback(event)
-                        if inspect.iscoroutine(result):
-                            result.close()
-                            logger.error(
-                                "callback %r is async: the blocking API calls plain functions", watch.callback
-                            )
-                    except CoordinatorClosed:
-                        logger.debug("callback %r was at work when its coordinator stopped", watch.callback)
-                    except BaseException:  # SystemExit too: the thread serves the other callbacks as well
-                        logger.exception("callback %r failed on %r", watch.callback, event)
+    def _fresh(self, watches: WatchTable | None) -> tuple[Link, WatchTable]:
+        """What one run needs: events that wait behind a long callback are not for the next run's watches."""
+        self._callbacks = callbacks = Callbacks(watches)
+        link = Link(self._settings, callbacks.deliver)
+        callbacks.snapshot = lambda: link.snapshot
+        return link, callbacks.watches
 
 
-def get_coordinator(url: str, member_id: Name) -> BlockingCoordinator:
+def get_coordinator(
+    url: str, member_id: Name, *, polled: bool = False, lease: float | None = None
+) -> BlockingCoordinator:
     """A coordinator for the cluster of a URL; nothing is opened before `start`.
 
     `gossip://seed1:7946,seed2:7946/cluster?bind=0.0.0.0:0&advertise=host:port&preset=lan&join_timeout=5`;
-    `gossip://` alone finds the coordinators of this user on this machine. Raises `InvalidValue`,
-    `LimitExceeded`.
+    `gossip://` alone finds the coordinators of this user on this machine. `polled`: callbacks run in
+    `run_callbacks`, not on a thread of their own. `lease`: the member leaves all groups when `renew_lease` is
+    not called for so many seconds. Raises `InvalidValue`, `LimitExceeded`.
     """
     parts = parse_url(url)
     if parts.options:
@@ -241,5 +249,7 @@ def get_coordinator(url: str, member_id: Name) -> BlockingCoordinator:
             cluster=parts.cluster,
             config=PRESETS[parts.preset](),
             join_timeout=parts.join_timeout,
-        )
+            lease=lease,
+        ),
+        polled=polled,
     )

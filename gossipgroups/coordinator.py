@@ -27,7 +27,7 @@ from gossipgroups.transport import thread
 from gossipgroups.transport.driver import Driver
 from gossipgroups.transport.link import Delivery, Link, Ticket, outcome
 from gossipgroups.transport.network import KERNEL, current_network
-from gossipgroups.watches import Callback, Kind, Watch
+from gossipgroups.watches import Callback, Kind, Watch, WatchTable
 
 logger = logging.getLogger("gossipgroups")
 
@@ -41,7 +41,7 @@ class Coordinator(Door):
     """One coordinator, in the trio run that opened it. Made by `open_coordinator`."""
 
     def __init__(self, link: Link, nursery: trio.Nursery) -> None:
-        super().__init__(link)
+        super().__init__(link, WatchTable())
         self._nursery = nursery
         self._streams: set[EventStream] = set()
         self._callbacks: dict[Watch, Backlog] = {}
@@ -85,6 +85,14 @@ class Coordinator(Door):
         """Change this member's capabilities. Raises `GroupNotCreated`, `MemberNotJoined`, `LimitExceeded`."""
         return await _awaited(self._update(group_id, capabilities), wait)
 
+    async def settle(self, group_id: Name | None = None) -> bool:
+        """Wait until all changes that are held here now, or those of one group's members, were told.
+
+        Returns whether they had converged; false means that a deadline passed first. What getters show now,
+        callbacks and streams have been told of then.
+        """
+        return await _awaited(self._settle(group_id), wait=True)
+
     def get_groups(self) -> frozenset[str]:
         """The groups that exist, as held here now."""
         return self._link.snapshot.groups()
@@ -96,6 +104,10 @@ class Coordinator(Door):
     def get_member_capabilities(self, group_id: Name, member_id: Name) -> Any:
         """A member's capabilities. Raises `GroupNotCreated`, `MemberNotJoined`."""
         return self._link.snapshot.capabilities(*_member(group_id, member_id))
+
+    def get_members_with_capabilities(self, group_id: Name) -> dict[str, Any]:
+        """The members of a group with their capabilities, as held here now. Raises `GroupNotCreated`."""
+        return self._link.snapshot.members(check_name("group id", group_id))
 
     def get_member_info(self, group_id: Name, member_id: Name) -> MemberInfo:
         """A member with its node and capabilities. Raises `GroupNotCreated`, `MemberNotJoined`."""
@@ -253,7 +265,7 @@ class _Crossing:
 
 
 @asynccontextmanager
-async def open_coordinator(
+async def open_coordinator(  # noqa: PLR0913  (one of them is positional)
     member_id: Name,
     *,
     bind: str = "127.0.0.1:0",
@@ -262,12 +274,14 @@ async def open_coordinator(
     cluster: Name = "default",
     config: Config = Config.lan(),
     join_timeout: float = 5.0,
+    lease: float | None = None,
     isolation: Literal["thread", "task"] = "thread",
 ) -> AsyncIterator[Coordinator]:
     """Run a coordinator for as long as the block lasts, then leave gracefully.
 
     `bind` and `advertise` are "host:port", IPv4 or IPv6. `seeds`: "host:port" of other coordinators; `None`
-    looks in the per-user directory of this machine, `()` starts alone. `join_timeout` is in seconds.
+    looks in the per-user directory of this machine, `()` starts alone. `join_timeout` is in seconds, and so
+    is `lease`: with it the member leaves all groups when `renew_lease` is not called in time.
     `isolation`: "thread" runs the protocol in the process's gossip thread, "task" in the caller's loop (for
     virtual time); on a simulated network (`gossipgroups.testing`) it is always the caller's loop.
 
@@ -282,6 +296,7 @@ async def open_coordinator(
         cluster=cluster,
         config=config,
         join_timeout=join_timeout,
+        lease=lease,
     )
     if isolation not in ("thread", "task"):
         raise InvalidValue(f"isolation is {isolation!r}: it must be 'thread' or 'task'")

@@ -11,7 +11,7 @@ from typing import Any
 from gossipgroups.config import Config
 from gossipgroups.errors import CoordinatorClosed, InvalidValue
 from gossipgroups.events import MemberJoinedGroup, MemberLeftGroup
-from gossipgroups.groups.rules import Create, Delete, Join, Leave, Update
+from gossipgroups.groups.rules import Create, Delete, Join, Leave, Settle, Update
 from gossipgroups.ids import NodeId, check_name
 from gossipgroups.registers import encode_capabilities
 from gossipgroups.snapshot import NodeInfo
@@ -32,20 +32,16 @@ def check_settings(
     cluster: Name,
     config: Config,
     join_timeout: float,
+    lease: float | None = None,
 ) -> Settings:
     """Settings of checked arguments. Raises `InvalidValue` or `LimitExceeded`."""
     if isinstance(seeds, str | bytes) or not isinstance(seeds, Iterable | None):
         raise InvalidValue(f"seeds must be an iterable of 'host:port', not {seeds!r}: put it in a list")
     if not isinstance(config, Config):
         raise InvalidValue(f"config must be a Config, such as Config.lan(), not {config!r}")
-    if (
-        isinstance(join_timeout, bool)
-        or not isinstance(join_timeout, int | float)
-        or not 0 < join_timeout < 1e9
-    ):
-        raise InvalidValue(
-            f"join_timeout is {join_timeout!r}: it must be a number of seconds above 0 and below 1e9"
-        )
+    _check_seconds("join_timeout", join_timeout)
+    if lease is not None:
+        _check_seconds("lease", lease)
     if advertise is not None:
         parse_endpoint(advertise, default_port=0, what="advertise")
     return Settings(
@@ -56,15 +52,16 @@ def check_settings(
         cluster=check_name("cluster", cluster),
         config=config,
         join_timeout=float(join_timeout),
+        lease=None if lease is None else float(lease),
     )
 
 
 class Door:
     """Commands, watches and the local state of one coordinator."""
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: Link, watches: WatchTable) -> None:
         self._link = link
-        self._watches = WatchTable()
+        self._watches = watches
 
     @property
     def member_id(self) -> str:
@@ -82,6 +79,14 @@ class Door:
     def nodes(self) -> tuple[NodeInfo, ...]:
         """Every node held, live or not, as frozen snapshots: id, name, address, status, incarnation."""
         return self._link.snapshot.nodes()
+
+    def renew_lease(self) -> None:
+        """Say that the application is well: without it for `lease` seconds, its member leaves all groups.
+
+        A start and a join renew the lease too. Does nothing for a coordinator without one. Raises
+        `CoordinatorClosed`.
+        """
+        self._link.renew()
 
     def stats(self) -> dict[str, Any]:
         """Counters since the start: datagrams and bytes, refusals by reason, stalls, refutations."""
@@ -115,16 +120,22 @@ class Door:
         packed = encode_capabilities(capabilities)
         return self._link.submit(Update(_group(group_id), self.member_id, packed))
 
+    def _settle(self, group_id: Name | None) -> Ticket:
+        return self._link.submit(Settle(None if group_id is None else _group(group_id)))
+
     def _watch(self, kind: Kind, group_id: Name, callback: Callback) -> Watch:
         self._link.check_running()
         if not callable(callback):
             raise InvalidValue(f"callback {callback!r} is not callable: pass a function of one event")
-        watch = Watch(kind, _group(group_id), callback, self._link.snapshot)
-        self._watches.add(watch)
-        return watch
+        return self._watches.begin(kind, _group(group_id), callback, lambda: self._link.snapshot)
 
     def _unwatch(self, kind: Kind, group_id: Name, callback: Callback) -> Watch:
         return self._watches.remove(kind, _group(group_id), callback)
+
+
+def _check_seconds(what: str, value: float) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e9:
+        raise InvalidValue(f"{what} is {value!r}: it must be a number of seconds above 0 and below 1e9")
 
 
 def _group(group_id: Name) -> str:

@@ -11,8 +11,9 @@ from typing import Literal
 
 from gossipgroups.ids import Address, NodeId
 
-Reason = Literal["left", "failed", "deleted"]
-"""Why a member is gone: it left or stopped gracefully, its node failed, or its group was deleted."""
+Reason = Literal["left", "failed", "deleted", "unknown"]
+"""Why a member is gone: it left or stopped gracefully, its node failed, or its group was deleted. Unknown:
+callbacks of the blocking API were so far behind that they are told the difference only."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,17 +1,17 @@
 """The operations of one coordinator: carried out in call order, done once their changes were reported.
 
 Law: an operation is accepted or refused exactly once, and after all that were called before it; it is done
-when every scope that it changed was reported, converged or past the deadline, and says which.
+when every scope that it changed or waits for was reported, converged or past the deadline, and says which.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from gossipgroups.errors import GossipError
-from gossipgroups.groups.rules import Command, Rules
+from gossipgroups.groups.rules import Command, Rules, Settle
 from gossipgroups.ids import NodeId
 from gossipgroups.registers import GroupRegister, NodeRegister, Register
 from gossipgroups.wire.messages import ROOT, Scope
@@ -57,6 +57,7 @@ class Operations:
         self._verdicts: dict[NodeId, bool] = {}
         self._waiting: dict[int, set[Scope]] = {}
         self._unconverged: set[int] = set()
+        self._settling: list[tuple[int, Settle]] = []
         self._last = 0
         self.outcomes: list[Outcome] = []
 
@@ -103,6 +104,16 @@ class Operations:
         if holder == self._challenged:
             self._verdicts[holder] = alive
 
+    def pending(self, scopes: Collection[Scope]) -> None:
+        """These scopes are not told yet; operations that wait for whatever is on its way, wait for them."""
+        for number, settle in self._settling:
+            awaited = {scope for scope in scopes if settle.group in (None, scope)}
+            if awaited:
+                self._waiting[number] = awaited
+            else:
+                self._finish(number)
+        self._settling.clear()
+
     def reported(self, scope: Scope, converged: bool) -> None:
         """A scope's changes were told to the application."""
         for number, scopes in list(self._waiting.items()):
@@ -122,10 +133,13 @@ class Operations:
         for register in registers:
             self._apply(register)
         self.outcomes.append(Applied(number))
+        if isinstance(command, Settle):
+            self._settling.append((number, command))
+            return
         self._waiting[number] = {_scope(register) for register in registers}
 
     def _finish(self, number: int) -> None:
-        del self._waiting[number]
+        self._waiting.pop(number, None)
         self.outcomes.append(Done(number, number not in self._unconverged))
         self._unconverged.discard(number)
 

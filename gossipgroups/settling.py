@@ -51,6 +51,7 @@ class Settler:
         """Carry out operations, and report what has settled or is overdue."""
         self._operations.run()
         self.compare_views(now)
+        self._operations.pending(self._reports.pending)
         # Once the root was told, groups that waited for it may be told too.
         while settled := self._convergence.settled(self._reports.waits_for_root):
             for scope in settled:

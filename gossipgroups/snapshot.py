@@ -68,6 +68,10 @@ class Snapshot:
         packed = self._presence(group, member).capabilities
         return None if packed is None else decode_capabilities(packed)
 
+    def members(self, group: str) -> dict[str, Any]:
+        """The members of a group, each with a fresh copy of its capabilities. Raises `GroupNotCreated`."""
+        return {member: self.capabilities(group, member) for member in self.view(group)}
+
     def member(self, group: str, member: str) -> MemberInfo:
         """All that is held of a member. Raises `GroupNotCreated`, `MemberNotJoined`."""
         presence = self._presence(group, member)

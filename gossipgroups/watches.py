@@ -16,6 +16,7 @@ from gossipgroups.snapshot import Snapshot
 
 Callback = Callable[[Any], Any]
 Kind = type[MemberJoinedGroup] | type[MemberLeftGroup]
+KINDS: tuple[Kind, ...] = (MemberJoinedGroup, MemberLeftGroup)
 
 
 class Watch:
@@ -43,6 +44,14 @@ class Watch:
             self._known.discard(member)
         return changes and isinstance(event, self.kind)
 
+    def catch_up(self, snapshot: Snapshot) -> list[Event]:
+        """Start again from a snapshot, as events were lost; the events that lead there."""
+        known, now = self._known, set(snapshot.views.get(self.group, ()))
+        self._since, self._known = snapshot.sequence, now
+        if self.kind is MemberJoinedGroup:
+            return [MemberJoinedGroup(self.group, False, member) for member in sorted(now - known)]
+        return [MemberLeftGroup(self.group, False, member, "unknown") for member in sorted(known - now)]
+
 
 class WatchTable:
     """The watches of one coordinator. Safe to use from several threads."""
@@ -51,10 +60,13 @@ class WatchTable:
         self._lock = threading.Lock()
         self._watches: dict[tuple[Kind, str], list[Watch]] = {}
 
-    def add(self, watch: Watch) -> None:
-        """Begin to watch."""
+    def begin(self, kind: Kind, group: str, callback: Callback, read: Callable[[], Snapshot]) -> Watch:
+        """Watch from the snapshot on that `read` gives."""
         with self._lock:
-            self._watches.setdefault((watch.kind, watch.group), []).append(watch)
+            # Read in here: an event told meanwhile is in that snapshot, or still to be matched.
+            watch = Watch(kind, group, callback, read())
+            self._watches.setdefault((kind, group), []).append(watch)
+        return watch
 
     def clear(self) -> None:
         """End all watches."""
@@ -78,9 +90,17 @@ class WatchTable:
         if not isinstance(event, MemberJoinedGroup | MemberLeftGroup):
             return []
         with self._lock:
-            watches = [
-                watch
-                for kind in (MemberJoinedGroup, MemberLeftGroup)
-                for watch in self._watches.get((kind, event.group_id), ())
-            ]
+            watches = [watch for kind in KINDS for watch in self._watches.get((kind, event.group_id), ())]
             return [watch for watch in watches if watch.wants(event, sequence)]
+
+    def catch_up(self, snapshot: Snapshot) -> list[tuple[Watch, Event]]:
+        """Start all watches again from a snapshot; what is to be told for it, leaves before joins."""
+        with self._lock:
+            return [
+                (watch, event)
+                for kind in reversed(KINDS)
+                for (each, _), watches in self._watches.items()
+                if each is kind
+                for watch in watches
+                for event in watch.catch_up(snapshot)
+            ]

@@ -63,7 +63,14 @@ class Update:
     capabilities: bytes
 
 
-Command = Create | Delete | Join | Leave | Update
+@dataclass(frozen=True, slots=True)
+class Settle:
+    """Change nothing; done when all that is held of a group, or of everything, was told."""
+
+    group: str | None = None
+
+
+Command = Create | Delete | Join | Leave | Update | Settle
 
 
 class Rules:
@@ -105,6 +112,8 @@ class Rules:
                 if presence.node_id != self._me:
                     raise MemberNotJoined(group, member)
                 return [self._presence(group, member, capabilities)]
+            case Settle():
+                return []
 
     def _join(
         self, group: str, member: str, capabilities: bytes, create: bool, took_over: bool

@@ -14,11 +14,12 @@ import trio
 
 from gossipgroups.discovery import Seeds, StaticSeeds, advertised_address, resolve
 from gossipgroups.errors import CoordinatorClosed, InvalidValue, SeedsUnreachable
-from gossipgroups.groups.rules import Command
+from gossipgroups.groups.rules import Command, Join, Leave
 from gossipgroups.ids import Address
 from gossipgroups.node import Node
 from gossipgroups.operations import Applied, Done, Refused
 from gossipgroups.transport.datagrams import MAX_BATCH, Datagrams
+from gossipgroups.transport.lease import Lease
 from gossipgroups.transport.link import Call, Link, Ticket, fail_all, settle
 from gossipgroups.transport.network import Directory, Network
 
@@ -50,6 +51,7 @@ class Driver:
         self._stopping = False
         self._give_up_at = float("inf")
         self._told = False
+        self._lease = Lease(self._settings.lease, self._withdraw)
         self._node: Node
         self._datagrams: Datagrams
         self._seeds: Seeds
@@ -63,6 +65,7 @@ class Driver:
                 await self._open(nursery)
                 nursery.start_soon(self._join)
                 nursery.start_soon(self._refresh_seeds)
+                nursery.start_soon(self._lease.keep)
                 self._link.opened(trio.lowlevel.current_trio_token())
                 await self._loop()
                 self._warn_if_untold()
@@ -108,6 +111,8 @@ class Driver:
         self._link.on_query = self._on_query
         self._link.on_stop = self._on_stop
         self._link.on_defect = self._on_defect
+        self._link.on_renew = self._lease.renew
+        self._lease.renew()
 
     async def _loop(self) -> None:
         while self._defect is None:
@@ -218,12 +223,33 @@ class Driver:
         if self._stopping:
             fail_all([ticket], CoordinatorClosed("the coordinator is stopping: start a new one"))
             return
+        if isinstance(command, Join):
+            self._lease.renew()
         self._tickets[self._node.submit(command, trio.current_time())] = ticket
         self._act()
 
     def _on_query(self, query: Call) -> None:
         self._queries.append(query)
         self._publish()
+
+    def _withdraw(self) -> None:
+        """Leave all groups: the application has not renewed its lease."""
+        name = self._settings.name
+        views = self._link.snapshot.views
+        held = [
+            group
+            for group, view in views.items()
+            if name in view and view[name].node_id == self._node.node_id
+        ]
+        for group in held:
+            self._on_command(Leave(group, name), Ticket())
+        if held:
+            logger.warning(
+                "coordinator %r has left %s: its lease of %g s was not renewed",
+                name,
+                ", ".join(sorted(held)),
+                self._settings.lease,
+            )
 
     def _on_defect(self, error: Exception) -> None:
         self._defect = error

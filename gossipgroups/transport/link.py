@@ -41,6 +41,7 @@ class Settings:
     cluster: str
     config: Config
     join_timeout: float
+    lease: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +85,7 @@ class Link:
         self.on_query: Callable[[Call], None] | None = None
         self.on_defect: Callable[[Exception], None] | None = None
         self.on_stop: Callable[[], None] | None = None
+        self.on_renew: Callable[[], None] | None = None
 
     # From the application's thread.
 
@@ -109,6 +111,11 @@ class Link:
         query = Call(answer, lambda error: settle(future, error=error))
         self._post(lambda: self.on_query and self.on_query(query), query.fail)
         return future
+
+    def renew(self) -> None:
+        """Renew the application's lease. Raises `CoordinatorClosed`."""
+        self.check_running()
+        self._post(lambda: self.on_renew and self.on_renew(), lambda error: None)
 
     def stop(self) -> Future[bool]:
         """Ask the driver to leave gracefully and end; harmless when it has ended."""
