@@ -28,7 +28,7 @@ from gossipgroups.groups.rules import Create, Delete, Join, Leave, Update
 from gossipgroups.ids import Address
 from gossipgroups.node import Node
 from gossipgroups.operations import Applied, Done, Refused
-from gossipgroups.registers import GroupRegister, NodeRegister, PresenceRegister
+from gossipgroups.registers import GroupRegister, NodeRegister, PresenceRegister, encode_capabilities
 from gossipgroups.status import Status
 from gossipgroups.wire.codec import pack_message, pack_section
 from gossipgroups.wire.messages import (
@@ -121,6 +121,17 @@ def test_a_joiner_gets_everything_at_once() -> None:
     assert wire.run_until(lambda: len(_told(wire, joiner, MemberJoinedGroup)) == 200, 2)
     assert _group_events(wire, joiner)[0] == GroupCreated("g", True)
     assert wire.now - start < LAN.seed_interval
+
+
+def test_news_of_a_joiner_is_not_used_up_on_the_many_datagrams_that_it_is_given() -> None:
+    wire = _cluster(6)
+    large = encode_capabilities("x" * 200)  # each of its datagrams has room left for a rumour
+    _do(wire, wire.nodes[0], Create("g"), *(Join("g", f"m{number}", large) for number in range(80)))
+    wire.run(3)
+    start = wire.now
+    joiner = wire.add(seeds=[wire.nodes[0]])
+    assert wire.run_until(lambda: all(joiner.node_id in node.state.live for node in wire.nodes), 1)
+    assert wire.now - start < LAN.gossip_interval / 4, "what waits for a repair waits longer"
 
 
 def test_a_node_alone_settles_at_once_and_waits_for_nothing() -> None:

@@ -89,7 +89,8 @@ class GossipDriver(Leaders):
 
     @property
     def _running(self) -> BlockingCoordinator:
-        if not self._started:
+        # Not `_started`: tooz starts the heart before it sets that.
+        if not self._coordinator.is_started:
             raise tooz.ToozError("the coordinator is not started: call start() first")
         return self._coordinator
 

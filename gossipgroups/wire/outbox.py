@@ -1,7 +1,7 @@
 """What this turn has to send: sections by destination, packed into as few datagrams as hold them.
 
-Law: no datagram is over the limit, whatever was asked for; room that is left over in one for a live node is
-offered to rumours.
+Law: no datagram is over the limit, whatever was asked for; the room left over in the last one for a live node
+is offered to rumours, and no other: the next would only use up their tellings on who has just been told.
 """
 
 from __future__ import annotations
@@ -63,12 +63,12 @@ class Outbox:
             self._parcels[address] = [_Parcel()]
 
     def drain(self, fill: Filler) -> list[tuple[bytes, Address]]:
-        """The turn's datagrams; `fill` is asked once for each with room left."""
+        """The turn's datagrams; `fill` is asked once for each live node."""
         datagrams = []
         for address, parcels in self._parcels.items():
+            if address in self._members:
+                parcels[-1].sections += fill(parcels[-1].room)
             for parcel in parcels:
-                if address in self._members:
-                    parcel.sections += fill(parcel.room)
                 if parcel.sections:
                     payload = pack_message(self._sender, parcel.sections)
                     datagrams.append((self.seal.seal(payload), address))
