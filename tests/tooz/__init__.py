@@ -1,0 +1,1 @@
+"""The tooz driver, and tooz's own tests against it (`suite`)."""

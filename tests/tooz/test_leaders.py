@@ -1,0 +1,104 @@
+"""Advisory leaders, and the locks that are not there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import tooz
+from hypothesis import given
+from hypothesis import strategies as st
+from tooz import coordination
+
+from gossipgroups.tooz.election import PREFIX, leader
+from tests.tooz.site import GROUP, Site, Told, ignore, names
+from tests.waiting import LIMIT, wait_until
+
+
+def test_there_is_no_lock() -> None:
+    with pytest.raises(tooz.NotImplemented, match="no locks"):
+        coordination.get_coordinator("gossip://", b"a").get_lock(b"name")
+
+
+def test_there_is_no_leader_unless_asked_for() -> None:
+    made = coordination.get_coordinator("gossip://", b"a")
+    calls: list[Callable[[], object]] = [
+        lambda: made.watch_elected_as_leader(GROUP, ignore),
+        lambda: made.unwatch_elected_as_leader(GROUP, ignore),
+        lambda: made.get_leader(GROUP),
+        lambda: made.stand_down_group_leader(GROUP),
+        made.run_elect_coordinator,
+    ]
+    for call in calls:
+        with pytest.raises(tooz.NotImplemented, match="advisory"):
+            call()
+
+
+def test_one_of_many_candidates_leads_and_the_next_takes_over(site: Site) -> None:
+    all_of_them = [site.started(b"%d" % number, leader="advisory") for number in range(3)]
+    told = [Told() for _ in all_of_them]
+    for coordinator, elected in zip(all_of_them, told, strict=True):
+        coordinator.watch_elected_as_leader(GROUP, elected)
+        coordinator.run_watchers()
+    for number, coordinator in enumerate(all_of_them):
+        for each in all_of_them[number:]:
+            assert each.get_leader(GROUP).get(LIMIT) == b"%d" % number
+            each.run_watchers()
+        assert [len(elected) for elected in told] == [1] * (number + 1) + [0] * (2 - number)
+        assert coordinator.get_groups().get(LIMIT) == [], "groups of candidates are not shown"
+        coordinator.stop()
+
+
+def test_who_stands_down_is_a_candidate_again_at_the_next_election(site: Site) -> None:
+    coordinator = site.started(b"a", leader="advisory")
+    told = Told()
+    coordinator.watch_elected_as_leader(GROUP, told)
+    assert coordinator.get_leader(GROUP).get(LIMIT) is None
+    assert not coordinator.stand_down_group_leader(GROUP), "it does not lead"
+    coordinator.run_elect_coordinator()
+    assert coordinator.stand_down_group_leader(GROUP)
+    assert coordinator.get_leader(GROUP).get(LIMIT) is None
+    coordinator.run_elect_coordinator()
+    assert len(told) == 2
+    coordinator.unwatch_elected_as_leader(GROUP, told)
+    wait_until(lambda: coordinator.get_leader(GROUP).get(LIMIT) is None, "the end of the candidacy")
+
+
+candidates = st.dictionaries(
+    st.text(min_size=1, max_size=3),
+    st.one_of(
+        st.builds(lambda term: {"term": term}, st.one_of(st.integers(), st.none(), st.text(max_size=2))),
+        st.none(),
+        st.integers(),
+        st.lists(st.integers()),
+    ),
+)
+
+
+@given(candidates, candidates)
+def test_the_leader_is_a_candidate_and_more_candidates_with_higher_terms_change_nothing(
+    held: dict[str, Any], garbage: dict[str, Any]
+) -> None:
+    first = leader(held)
+    assert first is None or first in held
+    term = 1 if first is None else held[first]["term"]
+    later = {f"later-{name}": {"term": term + 1} for name in garbage}
+    assert leader(held | later) == (first if first is not None or not later else min(later))
+
+
+def test_others_cannot_upset_an_election_with_odd_capabilities(site: Site) -> None:
+    coordinator = site.started(b"a", leader="advisory")
+    site.seed.join_group(PREFIX + GROUP.decode(), "odd", create=True).get(LIMIT)
+    told = Told()
+    coordinator.watch_elected_as_leader(GROUP, told)
+    coordinator.run_watchers()
+    assert names(told) == [("LeaderElected", b"a")]
+    assert told[0].group_id == GROUP
+
+
+def test_the_seed_sees_what_tooz_programs_do(site: Site) -> None:
+    coordinator = site.started(b"a")
+    coordinator.join_group_create(GROUP, {"a": [1, None, True, "x", b"y"]})
+    held = site.seed.get_members_with_capabilities("workers").get(LIMIT)
+    assert held == {"a": {"a": [1, None, True, "x", b"y"]}}

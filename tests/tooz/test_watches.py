@@ -1,0 +1,77 @@
+"""Watches: each change once, whatever callbacks raise."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from tooz import coordination
+
+from tests.tooz.site import GROUP, Site, Told, ignore, names
+from tests.waiting import LIMIT
+
+
+def test_a_callback_that_raises_repeats_nothing_and_takes_nothing_from_others(site: Site) -> None:
+    coordinator, other = site.started(b"a"), site.started(b"b")
+    told = Told()
+
+    def fail(event: Any) -> None:
+        told(event)
+        raise RuntimeError("the application's own")
+
+    groups = (b"one", b"two")
+    for group in groups:
+        coordinator.create_group(group).get(LIMIT)
+        coordinator.watch_join_group(group, fail)
+        coordinator.watch_join_group(group, told)
+        other.join_group(group).get(LIMIT)
+    with pytest.raises(RuntimeError, match="the application's own"):
+        coordinator.run_watchers()
+    assert sorted(event.group_id for event in told) == [b"one", b"one", b"two", b"two"]
+    assert coordinator.run_watchers() == []
+    other.leave_group(b"one").get(LIMIT)
+    assert coordinator.run_watchers() == []
+    assert len(told) == 4
+
+
+def test_a_watch_begins_with_the_members_that_are_there(site: Site) -> None:
+    coordinator, other = site.started(b"a"), site.started(b"b")
+    other.join_group_create(GROUP)
+    told = Told()
+    coordinator.watch_join_group(GROUP, told)
+    coordinator.watch_leave_group(GROUP, told)
+    assert coordinator.run_watchers() == []
+    other.leave_group(GROUP).get(LIMIT)
+    other.join_group(GROUP).get(LIMIT)
+    assert coordinator.run_watchers(timeout=5) == [None, None]
+    assert names(told) == [("MemberLeftGroup", b"b"), ("MemberJoinedGroup", b"b")]
+    with pytest.raises(coordination.WatchCallbackNotFound):
+        coordinator.unwatch_join_group(GROUP, ignore)
+    coordinator.unwatch_join_group(GROUP, told)
+    coordinator.unwatch_leave_group(GROUP, told)
+    other.leave_group(GROUP).get(LIMIT)
+    assert coordinator.run_watchers() == []
+
+
+def test_a_group_that_is_not_there_cannot_be_watched(site: Site) -> None:
+    coordinator = site.started(b"a")
+    for watch in (coordinator.watch_join_group, coordinator.watch_leave_group):
+        with pytest.raises(coordination.GroupNotCreated):
+            watch(b"none", ignore)
+    assert not coordinator._hooks_join_group
+    assert not coordinator._hooks_leave_group
+
+
+def test_watches_go_on_after_a_stop_and_a_start(site: Site) -> None:
+    coordinator, other, third = site.started(b"a"), site.started(b"b"), site.started(b"c")
+    other.join_group_create(GROUP)
+    told = Told()
+    coordinator.watch_join_group(GROUP, told)
+    coordinator.watch_leave_group(GROUP, told)
+    coordinator.stop()
+    assert coordinator.run_watchers() == []
+    other.leave_group(GROUP).get(LIMIT)
+    third.join_group(GROUP).get(LIMIT)
+    coordinator.start()
+    coordinator.run_watchers()
+    assert names(told) == [("MemberLeftGroup", b"b"), ("MemberJoinedGroup", b"c")]
