@@ -141,6 +141,15 @@ class BlockingCoordinator(Door):
         self._check_started()
         return Request(self._update(group_id, capabilities).done)
 
+    def renew_lease(self) -> None:
+        """Say that the application is well: without it for `lease` seconds, its member leaves all groups.
+
+        A start and a join renew the lease too. Does nothing for a coordinator without one. Raises
+        `CoordinatorClosed`.
+        """
+        self._check_started()
+        self._link.renew()
+
     def settle(self, group_id: Name | None = None) -> Request[bool]:
         """Done when all changes that are held here now, or those of one group's members, were told.
 

@@ -15,10 +15,10 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from gossipgroups.errors import CoordinatorClosed
-from gossipgroups.events import Event, MemberJoinedGroup, MemberLeftGroup
+from gossipgroups.events import Event
 from gossipgroups.snapshot import Snapshot
 from gossipgroups.streams import EVENTS_WAITING
-from gossipgroups.watches import Callback, Watch, WatchTable
+from gossipgroups.watches import Callback, Change, Watch, WatchTable
 
 logger = logging.getLogger("gossipgroups")
 
@@ -34,8 +34,8 @@ class Callbacks:
         self.snapshot: Callable[[], Snapshot] = Snapshot
         """Reads what the coordinator holds now."""
         self._limit = limit
-        self._waiting: deque[tuple[Event, int]] = deque()
-        self._lost = watches is not None
+        self._waiting: deque[tuple[Change, int]] = deque()
+        self._lost = len(self.watches) > 0
         self._closed = False
         self._arrived = threading.Condition()
         self._running = threading.RLock()
@@ -43,10 +43,10 @@ class Callbacks:
     def deliver(self, events: list[Event], sequence: int) -> None:
         """Take events, the first of them with this number; called in the gossip loop."""
         changes = [
-            (event, number)
-            for number, event in enumerate(events, sequence)
-            if isinstance(event, MemberJoinedGroup | MemberLeftGroup)
+            (event, number) for number, event in enumerate(events, sequence) if isinstance(event, Change)
         ]
+        if not len(self.watches):
+            return  # whoever begins to watch now, starts from a snapshot that has all of this
         with self._arrived:
             if len(self._waiting) + len(changes) > self._limit:
                 if not self._lost:
@@ -73,7 +73,12 @@ class Callbacks:
                 if self._closed:
                     return
             for watch, event in self._due():
-                self._call(watch.callback, event)
+                try:
+                    _call(watch.callback, event)
+                except CoordinatorClosed:
+                    logger.debug("callback %r was at work when its coordinator stopped", watch.callback)
+                except BaseException:  # SystemExit too: the thread serves the other callbacks as well
+                    logger.exception("callback %r failed on %r", watch.callback, event)
 
     def run(self) -> list[Any]:
         """Call the callbacks of all that waits, in this thread, as `call_each` does."""
@@ -81,47 +86,60 @@ class Callbacks:
             return call_each((watch.callback, event) for watch, event in self._due())
 
     def _due(self) -> Iterator[tuple[Watch, Event]]:
-        """The callbacks to call now, one by one: each may end or begin watches."""
+        """The callbacks to call now, one by one: each may end or begin watches, call this again, or raise."""
+        yield from self._wanted()  # left behind by one that was interrupted, or that calls this
         with self._arrived:
             count = len(self._waiting)
             lost, self._lost = self._lost, False
         if lost:
-            yield from self.watches.catch_up(self.snapshot())
+            self.watches.due.extend(self.watches.catch_up(self.snapshot))
+            yield from self._wanted()
         for _ in range(count):
             with self._arrived:
                 if not self._waiting:  # a callback has run the callbacks
                     return
                 event, number = self._waiting.popleft()
-            for watch in self.watches.matching(event, number):
-                yield watch, event
+            self.watches.due.extend((watch, event, number) for watch in self.watches.watching(event))
+            yield from self._wanted()
 
-    def _call(self, callback: Callback, event: Event) -> None:
-        try:
-            result = callback(event)
-            if inspect.iscoroutine(result):
-                result.close()
-                logger.error("callback %r is async: the blocking API calls plain functions", callback)
-        except CoordinatorClosed:
-            logger.debug("callback %r was at work when its coordinator stopped", callback)
-        except BaseException:  # SystemExit too: the thread serves the other callbacks as well
-            logger.exception("callback %r failed on %r", callback, event)
+    def _wanted(self) -> Iterator[tuple[Watch, Event]]:
+        # Asked one by one: what a watch was asked about counts as told, the rest is due in a later run.
+        due = self.watches.due
+        while due:
+            watch, event, number = due.popleft()
+            if not watch.ended and watch.wants(event, number):
+                yield watch, event
 
 
 def call_each(calls: Iterable[tuple[Callback, Any]]) -> list[Any]:
     """Call each callback with its event, also when others raise; what they returned.
 
-    The first error is raised after all were called; further ones are logged.
+    The first error is raised after all were called; further ones are logged, and so is the first when
+    something that is no error (`KeyboardInterrupt`, `SystemExit`) ends the calls.
     """
     results = []
     failure: Exception | None = None
-    for callback, event in calls:
-        try:
-            results.append(callback(event))
-        except Exception as error:
-            if failure is None:
-                failure = error
-            else:
-                logger.exception("callback %r failed on %r", callback, event)
+    try:
+        for callback, event in calls:
+            try:
+                results.append(_call(callback, event))
+            except Exception as error:
+                if failure is not None:
+                    logger.exception("callback %r failed on %r", callback, event)
+                failure = failure or error
+    except BaseException:
+        if failure is not None:
+            logger.exception("a callback failed before the calls were broken off", exc_info=failure)
+        raise
     if failure is not None:
         raise failure
     return results
+
+
+def _call(callback: Callback, event: Any) -> Any:
+    result = callback(event)
+    if inspect.iscoroutine(result):
+        result.close()
+        logger.error("callback %r is async: the blocking API calls plain functions", callback)
+        return None
+    return result

@@ -85,11 +85,19 @@ class Coordinator(Door):
         """Change this member's capabilities. Raises `GroupNotCreated`, `MemberNotJoined`, `LimitExceeded`."""
         return await _awaited(self._update(group_id, capabilities), wait)
 
+    def renew_lease(self) -> None:
+        """Say that the application is well: without it for `lease` seconds, its member leaves all groups.
+
+        A start and a join renew the lease too. Does nothing for a coordinator without one. Raises
+        `CoordinatorClosed`.
+        """
+        self._link.renew()
+
     async def settle(self, group_id: Name | None = None) -> bool:
         """Wait until all changes that are held here now, or those of one group's members, were told.
 
-        Returns whether they had converged; false means that a deadline passed first. What getters show now,
-        callbacks and streams have been told of then.
+        Returns whether they had converged; false means that a deadline passed first. Of what getters show
+        now, streams hold the events then, and callbacks are called next.
         """
         return await _awaited(self._settle(group_id), wait=True)
 

@@ -80,14 +80,6 @@ class Door:
         """Every node held, live or not, as frozen snapshots: id, name, address, status, incarnation."""
         return self._link.snapshot.nodes()
 
-    def renew_lease(self) -> None:
-        """Say that the application is well: without it for `lease` seconds, its member leaves all groups.
-
-        A start and a join renew the lease too. Does nothing for a coordinator without one. Raises
-        `CoordinatorClosed`.
-        """
-        self._link.renew()
-
     def stats(self) -> dict[str, Any]:
         """Counters since the start: datagrams and bytes, refusals by reason, stalls, refutations."""
         stats = self._link.stats

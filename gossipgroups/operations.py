@@ -136,7 +136,10 @@ class Operations:
         if isinstance(command, Settle):
             self._settling.append((number, command))
             return
-        self._waiting[number] = {_scope(register) for register in registers}
+        if registers:
+            self._waiting[number] = {_scope(register) for register in registers}
+        else:
+            self._finish(number)
 
     def _finish(self, number: int) -> None:
         self._waiting.pop(number, None)

@@ -7,6 +7,7 @@ changes: for one member joins and leaves alternate, whatever was on its way when
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -17,21 +18,23 @@ from gossipgroups.snapshot import Snapshot
 Callback = Callable[[Any], Any]
 Kind = type[MemberJoinedGroup] | type[MemberLeftGroup]
 KINDS: tuple[Kind, ...] = (MemberJoinedGroup, MemberLeftGroup)
+Change = MemberJoinedGroup | MemberLeftGroup
 
 
 class Watch:
     """One callback on one group, for joins or for leaves."""
 
-    __slots__ = ("_known", "_since", "callback", "group", "kind")
+    __slots__ = ("_known", "_since", "callback", "ended", "group", "kind")
 
     def __init__(self, kind: Kind, group: str, callback: Callback, snapshot: Snapshot) -> None:
         self.kind = kind
         self.group = group
         self.callback = callback
+        self.ended = False
         self._since = snapshot.sequence
         self._known = set(snapshot.views.get(group, ()))
 
-    def wants(self, event: MemberJoinedGroup | MemberLeftGroup, sequence: int) -> bool:
+    def wants(self, event: Change, sequence: int) -> bool:
         """Whether the callback is to be called; must be asked about every event of the group, in order."""
         if sequence < self._since:
             return False
@@ -44,13 +47,17 @@ class Watch:
             self._known.discard(member)
         return changes and isinstance(event, self.kind)
 
-    def catch_up(self, snapshot: Snapshot) -> list[Event]:
-        """Start again from a snapshot, as events were lost; the events that lead there."""
+    def catch_up(self, snapshot: Snapshot) -> list[Change]:
+        """Start again from a snapshot, as events were lost; the changes that lead there, leaves first.
+
+        They are no more than that: `wants` must be asked about each, as about every event.
+        """
         known, now = self._known, set(snapshot.views.get(self.group, ()))
-        self._since, self._known = snapshot.sequence, now
-        if self.kind is MemberJoinedGroup:
-            return [MemberJoinedGroup(self.group, False, member) for member in sorted(now - known)]
-        return [MemberLeftGroup(self.group, False, member, "unknown") for member in sorted(known - now)]
+        self._since = snapshot.sequence
+        return [
+            *(MemberLeftGroup(self.group, False, member, "unknown") for member in sorted(known - now)),
+            *(MemberJoinedGroup(self.group, False, member) for member in sorted(now - known)),
+        ]
 
 
 class WatchTable:
@@ -59,6 +66,12 @@ class WatchTable:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._watches: dict[tuple[Kind, str], list[Watch]] = {}
+        self.due: deque[tuple[Watch, Change, int]] = deque()
+        """What `watching` and `catch_up` gave and no watch was asked about yet; for whoever calls back."""
+
+    def __len__(self) -> int:
+        with self._lock:
+            return sum(map(len, self._watches.values()))
 
     def begin(self, kind: Kind, group: str, callback: Callback, read: Callable[[], Snapshot]) -> Watch:
         """Watch from the snapshot on that `read` gives."""
@@ -71,7 +84,11 @@ class WatchTable:
     def clear(self) -> None:
         """End all watches."""
         with self._lock:
+            for watches in self._watches.values():
+                for watch in watches:
+                    watch.ended = True
             self._watches.clear()
+            self.due.clear()
 
     def remove(self, kind: Kind, group: str, callback: Callback) -> Watch:
         """End the oldest watch of a callback. Raises `WatchCallbackNotFound`."""
@@ -80,6 +97,7 @@ class WatchTable:
             for watch in watches:
                 if watch.callback == callback:
                     watches.remove(watch)
+                    watch.ended = True
                     if not watches:
                         del self._watches[kind, group]
                     return watch
@@ -87,20 +105,30 @@ class WatchTable:
 
     def matching(self, event: Event, sequence: int) -> list[Watch]:
         """The watches whose callbacks an event is for."""
-        if not isinstance(event, MemberJoinedGroup | MemberLeftGroup):
+        if not isinstance(event, Change):
             return []
         with self._lock:
-            watches = [watch for kind in KINDS for watch in self._watches.get((kind, event.group_id), ())]
-            return [watch for watch in watches if watch.wants(event, sequence)]
+            return [watch for watch in self._of(event.group_id) if watch.wants(event, sequence)]
 
-    def catch_up(self, snapshot: Snapshot) -> list[tuple[Watch, Event]]:
-        """Start all watches again from a snapshot; what is to be told for it, leaves before joins."""
+    def watching(self, event: Change) -> list[Watch]:
+        """The watches of an event's group: each is still to be asked whether it wants the event."""
         with self._lock:
-            return [
-                (watch, event)
-                for kind in reversed(KINDS)
-                for (each, _), watches in self._watches.items()
-                if each is kind
+            return self._of(event.group_id)
+
+    def catch_up(self, read: Callable[[], Snapshot]) -> list[tuple[Watch, Change, int]]:
+        """Start all watches again from the snapshot that `read` gives; the changes that lead there.
+
+        Leaves before joins, each with its watch, which is still to be asked whether it wants it.
+        """
+        with self._lock:
+            snapshot = read()  # in here: a watch that begins meanwhile starts from a later one
+            changes = [
+                (watch, change, snapshot.sequence)
+                for watches in self._watches.values()
                 for watch in watches
-                for event in watch.catch_up(snapshot)
+                for change in watch.catch_up(snapshot)
             ]
+        return sorted(changes, key=lambda each: isinstance(each[1], MemberJoinedGroup))
+
+    def _of(self, group: str) -> list[Watch]:
+        return [watch for kind in KINDS for watch in self._watches.get((kind, group), ())]

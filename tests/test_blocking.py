@@ -59,6 +59,107 @@ def test_all_operations() -> None:
         assert a.member_id == "host-0"
 
 
+def test_members_are_shown_with_their_capabilities() -> None:
+    with cluster(2) as (a, b):
+        a.join_group("workers", {"slots": 4}, create=True)
+        assert a.get_members_with_capabilities("workers").get(LIMIT) == {"host-0": {"slots": 4}}
+        assert a.settle().get(LIMIT) is True
+        assert b.join_group(b"workers").get(LIMIT) is True
+        expected = {"host-0": {"slots": 4}, "host-1": None}
+        assert a.get_members_with_capabilities(b"workers").get(LIMIT) == expected
+        with pytest.raises(gg.GroupNotCreated):
+            a.get_members_with_capabilities("none").get(LIMIT)
+        with pytest.raises(gg.LimitExceeded):
+            a.get_members_with_capabilities("x" * 256)
+
+
+def test_what_has_settled_waits_for_a_poll() -> None:
+    with cluster(1) as (a,):
+        url = f"gossip://{address_of(a)}/blocking?preset=local"
+        with get_coordinator(url, "host-1", polled=True) as b:
+            told: list[object] = []
+            b.watch_join_group("workers", told.append)
+            b.watch_leave_group("workers", told.append)
+            assert b.settle().get(LIMIT) is True
+            for round_ in range(5):
+                told.clear()
+                assert a.join_group("workers", create=True).get(LIMIT) is True
+                assert b.settle().get(LIMIT) is True
+                b.run_callbacks()
+                assert told == [gg.MemberJoinedGroup("workers", True, "host-0")], round_
+                assert a.leave_group("workers").get(LIMIT) is True
+                assert b.settle("workers").get(LIMIT) is True
+                b.run_callbacks()
+                assert told[1:] == [gg.MemberLeftGroup("workers", True, "host-0", "left")], round_
+            with pytest.raises(gg.InvalidValue):
+                b.settle("")
+    with pytest.raises(gg.CoordinatorClosed, match="start"):
+        b.settle()
+
+
+def test_settling_comes_after_the_operations_called_before() -> None:
+    told: list[object] = []
+    with cluster(1) as (a,):
+        a.watch_join_group("workers", told.append)
+        requests = [a.create_group("workers"), a.join_group("workers"), a.settle("workers"), a.settle()]
+        assert [request.get(LIMIT) for request in reversed(requests)] == [True] * 4
+        wait_until(lambda: told, "the callback")
+
+
+def test_a_member_whose_lease_lapses_leaves_until_it_joins_again() -> None:
+    leaves: list[gg.MemberLeftGroup] = []
+    with cluster(1) as (a,):
+        a.watch_leave_group("workers", leaves.append)
+        url = f"gossip://{address_of(a)}/blocking?preset=local"
+        with get_coordinator(url, "host-1", lease=0.5) as b:
+            for round_ in (1, 2):
+                assert b.join_group("workers", create=True).get(LIMIT) is True
+                b.renew_lease()
+                wait_until(lambda: not a.get_members("workers").get(LIMIT), "its lease has lapsed")
+                assert b.get_members("workers").get(LIMIT) == frozenset()
+                wait_until(lambda: len(leaves) == round_, leaves)  # noqa: B023
+            assert {node.name for node in a.nodes() if node.status is gg.Status.ALIVE} == {"host-0", "host-1"}
+    assert {(event.member_id, event.reason) for event in leaves} == {("host-1", "left")}
+    with pytest.raises(gg.CoordinatorClosed):
+        b.renew_lease()
+
+
+def test_a_lease_that_is_renewed_from_another_thread_does_not_lapse() -> None:
+    over = threading.Event()
+    with cluster(1) as (a,):
+        url = f"gossip://{address_of(a)}/blocking?preset=local"
+        with get_coordinator(url, "host-1", lease=3.0) as b:
+
+            def renew() -> None:
+                while not over.wait(0.05):
+                    b.renew_lease()
+
+            thread = threading.Thread(target=renew)
+            thread.start()
+            b.join_group("workers", create=True).get(LIMIT)
+            # Nothing comes to wait for: an end of the lease is what would be seen here.
+            assert not over.wait(4.0)
+            assert a.get_members("workers").get(LIMIT) == {"host-1"}
+            over.set()
+            thread.join(LIMIT)
+
+
+def test_a_lease_of_a_coordinator_that_does_not_run_is_not_renewed() -> None:
+    coordinator = get_coordinator("gossip:///lease?preset=local", "host-0", lease=1.0)
+    with pytest.raises(gg.CoordinatorClosed):
+        coordinator.renew_lease()
+    with coordinator:
+        coordinator.renew_lease()
+    with pytest.raises(gg.CoordinatorClosed):
+        coordinator.renew_lease()
+
+
+@pytest.mark.parametrize("lease", [0, -1, float("nan"), float("inf"), 1e300, "x", True, [1]])
+def test_a_lease_that_is_no_time_is_refused(lease: Any) -> None:
+    with pytest.raises(gg.InvalidValue, match="lease"):
+        get_coordinator("gossip://", "host-0", lease=lease)
+
+
 def test_operations_apply_in_call_order_without_waiting() -> None:
     with cluster(2) as (a, b):
         requests: list[gg.Request[Any]] = []
@@ -142,9 +243,12 @@ def test_running_out_of_time_does_not_undo() -> None:
         with pytest.raises(gg.CoordinatorClosed):
             coordinator.create_group("workers")
     with cluster(2) as (a, b):
+        gate = threading.Event()
+        a._link.query(lambda snapshot: gate.wait(LIMIT))  # the gossip loop stands still
         request = a.create_group("workers")
         with pytest.raises(TimeoutError):
             request.get(timeout=0)
+        gate.set()
         assert request.get(LIMIT) is True
         assert request.done()
         assert b.get_groups().get(LIMIT) == {"workers"}

@@ -140,6 +140,36 @@ async def test_a_member_is_shown_with_its_node(isolation: Isolation) -> None:
         assert b.get_member_capabilities("workers", "host-0") == {"slots": 4}, "each caller gets its own copy"
 
 
+async def test_members_are_shown_with_their_capabilities(isolation: Isolation) -> None:
+    async with cluster(2, isolation) as (a, b):
+        await a.join_group("workers", {"slots": [4]}, create=True)
+        await b.join_group("workers")
+        shown = b.get_members_with_capabilities(b"workers")
+        assert shown == {"host-0": {"slots": [4]}, "host-1": None}
+        shown["host-0"]["slots"].append(5)
+        shown.clear()
+        assert b.get_members_with_capabilities("workers") == {"host-0": {"slots": [4]}, "host-1": None}
+        await a.leave_group("workers")
+        assert await b.settle()
+        assert b.get_members_with_capabilities("workers") == {"host-1": None}
+        await a.create_group("empty")
+        assert b.get_members_with_capabilities("empty") == {}
+
+
+async def test_settling_waits_for_one_group_or_for_all(isolation: Isolation) -> None:
+    async with cluster(2, isolation) as (a, b), b.events() as events:
+        await a.join_group("workers", create=True, wait=False)
+        await eventually(lambda: b.get_groups() and b.get_members("workers"), "b has heard")
+        assert await b.settle() is True
+        with trio.fail_after(LIMIT):
+            assert [await anext(events) for _ in range(2)] == [
+                gg.GroupCreated("workers", True),
+                gg.MemberJoinedGroup("workers", True, "host-0"),
+            ]
+        for group in ("workers", b"none", None):
+            assert await a.settle(group) is True, "there is nothing to wait for"
+
+
 async def test_nodes_are_shown_as_frozen_values(isolation: Isolation) -> None:
     async with cluster(2, isolation) as (a, b):
         assert [(node.name, node.status) for node in a.nodes()] == [
@@ -233,8 +263,9 @@ async def test_a_member_id_held_by_a_live_node_is_refused_to_another(isolation: 
 async def test_getters_say_what_is_missing(isolation: Isolation) -> None:
     async with cluster(1, isolation) as (a,):
         await a.create_group("empty")
-        with pytest.raises(gg.GroupNotCreated):
-            a.get_members("none")
+        for whole in (a.get_members, a.get_members_with_capabilities):
+            with pytest.raises(gg.GroupNotCreated):
+                whole("none")
         for getter in (a.get_member_capabilities, a.get_member_info):
             with pytest.raises(gg.GroupNotCreated):
                 getter("none", "x")
@@ -273,6 +304,8 @@ LONG = "x" * 256
         (lambda a: a.update_capabilities("g", {"x": "y" * 512}), gg.LimitExceeded),
         (lambda a: a.delete_group(b"\xff" * 256), gg.LimitExceeded),
         (lambda a: a.get_members(None), gg.InvalidValue),
+        (lambda a: a.get_members_with_capabilities(LONG), gg.LimitExceeded),
+        (lambda a: a.settle(""), gg.InvalidValue),
         (lambda a: a.get_member_info("g", LONG), gg.LimitExceeded),
         (lambda a: a.watch_join_group("g", "not callable"), gg.InvalidValue),
         (lambda a: a.watch_leave_group(LONG, print), gg.LimitExceeded),
@@ -306,6 +339,12 @@ async def test_arguments_that_cannot_be_right_are_refused(
         ({"config": {"probe_period": 1.0}}, gg.InvalidValue),
         ({"join_timeout": 0}, gg.InvalidValue),
         ({"join_timeout": 1e300}, gg.InvalidValue),
+        ({"lease": 0}, gg.InvalidValue),
+        ({"lease": -1.0}, gg.InvalidValue),
+        ({"lease": float("nan")}, gg.InvalidValue),
+        ({"lease": float("inf")}, gg.InvalidValue),
+        ({"lease": "x"}, gg.InvalidValue),
+        ({"lease": True}, gg.InvalidValue),
         ({"isolation": "process"}, gg.InvalidValue),
         ({"bind": "192.0.2.1:0"}, OSError),
     ],
@@ -342,6 +381,37 @@ async def test_after_its_block_a_coordinator_is_closed(isolation: Isolation) -> 
             await call()
     with pytest.raises(gg.CoordinatorClosed):
         a.watch_join_group("workers", print)
+    with pytest.raises(gg.CoordinatorClosed):
+        await a.settle()
+    with pytest.raises(gg.CoordinatorClosed):
+        a.renew_lease()
+
+
+async def test_an_application_that_hangs_with_a_lease_leaves_its_groups() -> None:
+    async with cluster(1, "task") as (a,):
+        told = Notebook()
+        a.watch_leave_group("workers", told)
+        seeds = [str(address_of(a))]
+        hung, over = threading.Event(), threading.Event()
+
+        async def hang() -> None:
+            async with open_coordinator("host-1", seeds=seeds, config=LOCAL, lease=0.5) as b:
+                await b.join_group("workers", create=True)
+                hung.set()
+                over.wait(LIMIT)  # its loop does nothing any more
+
+        thread = threading.Thread(target=trio.run, args=(hang,))
+        thread.start()
+        try:
+            await eventually(hung.is_set, "it has joined")
+            await eventually(lambda: not a.get_members("workers"), "its lease has lapsed")
+            await eventually(lambda: told.events, "the callback")
+        finally:
+            over.set()
+            await trio.to_thread.run_sync(thread.join, LIMIT)
+        assert not thread.is_alive()
+        (event,) = told.events
+        assert (event.member_id, event.reason) == ("host-1", "left")
 
 
 # Watches.

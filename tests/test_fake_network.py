@@ -16,11 +16,13 @@ from typing import Any
 
 import pytest
 import trio
-from trio.testing import MockClock
+import trio.testing
+from trio.testing import MockClock, wait_all_tasks_blocked
 from trio.testing._fake_net import FakeNet, UDPBinding, UDPEndpoint, UDPPacket
 
 import gossipgroups as gg
 from gossipgroups import Config, Coordinator, Status, open_coordinator
+from gossipgroups.transport.lease import Lease
 from tests.waiting import address_of, eventually
 
 LAN = Config.lan()
@@ -574,3 +576,293 @@ async def test_an_idle_cluster_tells_nothing_and_stays_whole(
         assert len(network.witnesses[each].of_group("workers")) == before[each]
         assert set(statuses(each).values()) <= {Status.ALIVE, Status.SUSPECT}
         assert gg.NodeFailed not in {type(event) for event in network.witnesses[each].events}
+
+
+# Settling on demand.
+
+
+async def test_settle_waits_for_what_is_on_its_way(network: Network, autojump_clock: MockClock) -> None:
+    a, b, _ = await network.start_all(3)
+    assert await b.settle() is True, "nothing is on its way"
+    await a.create_group("workers")
+    assert await b.settle() is True
+    network.cut((3,), (1, 2))  # not for long enough to be noticed, but nothing settles
+    await a.join_group("workers", wait=False)
+    await in_time(lambda: b.get_members("workers"), "b has heard")
+    with trio.move_on_after(0.1) as scope:
+        await b.settle()
+    assert scope.cancelled_caught
+    async with b.events() as events:
+        network.heal()
+        assert await b.settle() is True
+        with trio.fail_after(0.001):
+            assert await anext(events) == gg.MemberJoinedGroup("workers", True, "host-1")
+
+
+async def test_settle_returns_when_the_events_are_there_and_callbacks_are_called_next(
+    network: Network, autojump_clock: MockClock
+) -> None:
+    a, b, _ = await network.start_all(3)
+    groups = [f"group-{number}" for number in range(20)]
+    plain: list[gg.Event] = []
+    later: list[gg.Event] = []
+
+    async def note_later(event: gg.Event) -> None:
+        later.append(event)
+
+    for group in groups:
+        await a.create_group(group, wait=False)
+        b.watch_join_group(group, plain.append)
+        b.watch_join_group(group, note_later)
+    assert await a.settle() is True
+    assert await b.settle() is True
+    network.cut((3,), (1, 2))
+    for group in groups:
+        await a.join_group(group, wait=False)
+    await in_time(lambda: all(map(b.get_members, groups)), "b has heard")
+    assert plain == later == []
+    network.heal()
+    assert await b.settle() is True
+    await trio.testing.wait_all_tasks_blocked()
+    joins = {gg.MemberJoinedGroup(group, True, "host-1") for group in groups}
+    assert (len(plain), set(plain)) == (20, joins)
+    assert (len(later), set(later)) == (20, joins)
+
+
+async def test_settle_of_one_group_waits_for_no_other(network: Network, autojump_clock: MockClock) -> None:
+    a, b, _ = await network.start_all(3)
+    for group in ("workers", "others"):
+        await a.create_group(group)
+    assert await b.settle() is True
+    network.cut((3,), (1, 2))
+    await a.join_group("workers", wait=False)
+    await in_time(lambda: b.get_members("workers"), "b has heard")
+    started = trio.current_time()
+    assert await b.settle("others") is True
+    assert await b.settle("none") is True, "of no group there is nothing to be told"
+    assert trio.current_time() == started
+    assert about_member(network.witnesses[b], "host-1") == []
+    network.heal()
+    assert await b.settle("workers") is True
+    await in_time(lambda: about_member(network.witnesses[b], "host-1"), "the join")
+
+
+async def test_settle_says_that_a_deadline_has_passed(network: Network, autojump_clock: MockClock) -> None:
+    config = LAN.but(convergence_deadline=0.1)
+    a, b = await network.start_all(2, config=config)
+    assert await a.create_group("workers") is True
+    assert await b.settle() is True
+    network.delay = 0.15, 0.15
+    joins: list[gg.Event] = []
+    a.watch_join_group("workers", joins.append)
+    await a.join_group("workers", wait=False)
+    started = trio.current_time()
+    assert await a.settle("workers") is False
+    assert trio.current_time() - started == pytest.approx(0.1, abs=0.01)
+    await in_time(lambda: joins, "the callback")
+    assert joins == [gg.MemberJoinedGroup("workers", False, "host-1")]
+    network.delay = 0.001, 0.001
+    await network.all_agree("converged in the end")
+    assert await a.settle() is True
+
+
+async def test_settle_ends_with_its_coordinator(network: Network, autojump_clock: MockClock) -> None:
+    a = await network.start(1, 1)
+    results: list[object] = []
+
+    async def settle(coordinator: Coordinator) -> None:
+        with pytest.raises(gg.CoordinatorClosed):
+            await coordinator.settle()
+        results.append("closed")
+
+    async with (
+        trio.open_nursery() as nursery,
+        open_coordinator(
+            "host-2", bind="10.0.0.2:7946", seeds=["10.0.0.1:7946"], config=LAN, isolation="task"
+        ) as b,
+    ):
+        await a.create_group("workers")
+        network.cut((1,), (2,))
+        await b.join_group("workers", wait=False)
+        nursery.start_soon(settle, b)
+        await wait_all_tasks_blocked()
+    assert results == ["closed"]
+
+
+# Leases.
+
+LEASE = 5.0
+
+
+def groups_of(coordinator: Coordinator, member: str) -> set[str]:
+    return {group for group, members in held(coordinator).items() if member in members}
+
+
+async def test_a_member_whose_lease_lapses_leaves_everywhere_then_and_not_before(
+    network: Network, autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    a = await network.start(1, 1)
+    b = await network.start(2, 1, lease=LEASE)
+    for group in ("workers", "others"):
+        joined = trio.current_time()
+        await b.join_group(group, create=True)
+        await a.join_group(group)
+    await a.create_group("more")
+    await trio.sleep_until(joined + LEASE - 0.05)
+    for each in (a, b):
+        assert groups_of(each, "host-2") == {"workers", "others"}
+    await trio.sleep_until(joined + LEASE + 0.001)
+    assert groups_of(b, "host-2") == set()
+    await in_time(lambda: not groups_of(a, "host-2"), "told to a")
+    await network.all_agree("it has left")
+    assert trio.current_time() - joined - LEASE < 2.0
+    assert groups_of(a, "host-1") == {"workers", "others"}, "and nobody else"
+    assert about_member(network.witnesses[a], "host-2")[-1] == gg.MemberLeftGroup(
+        "workers", True, "host-2", "left"
+    )
+    assert statuses(a) == {"host-1": Status.ALIVE, "host-2": Status.ALIVE}, "its node is well"
+    (record,) = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert record.getMessage().startswith("coordinator 'host-2' leaves all groups: its lease of 5 s")
+    await trio.sleep(3 * LEASE)
+    assert len([record for record in caplog.records if record.levelno >= logging.WARNING]) == 1
+
+
+async def test_renewals_keep_a_member_and_the_last_one_counts(
+    network: Network, autojump_clock: MockClock
+) -> None:
+    a = await network.start(1, 1)
+    b = await network.start(2, 1, lease=LEASE)
+    await b.join_group("workers", create=True)
+    for _ in range(10):
+        await trio.sleep(LEASE - 0.1)
+        assert groups_of(a, "host-2") == {"workers"}
+        b.renew_lease()
+    await trio.sleep(LEASE - 0.1)
+    assert groups_of(a, "host-2") == {"workers"}
+    assert len(about_member(network.witnesses[a], "host-2")) == 1
+    await trio.sleep(0.1)
+    await in_time(lambda: not groups_of(a, "host-2"), "not renewed any more")
+
+
+@pytest.mark.parametrize("renew", [True, False])
+async def test_a_join_after_a_lapse_renews(network: Network, autojump_clock: MockClock, renew: bool) -> None:
+    a = await network.start(1, 1)
+    b = await network.start(2, 1, lease=LEASE)
+    for _ in range(3):
+        await b.join_group("workers", create=True)
+        await trio.sleep(LEASE - 0.1)
+        assert groups_of(a, "host-2") == {"workers"}
+        await in_time(lambda: not groups_of(a, "host-2"), "lapsed")
+        assert not groups_of(b, "host-2")
+        if renew:
+            b.renew_lease()
+            await trio.sleep(LEASE / 2)
+    await in_time(lambda: len(about_member(network.witnesses[a], "host-2")) == 6, "each is told")
+
+
+async def test_a_coordinator_without_a_lease_never_leaves(
+    network: Network, autojump_clock: MockClock
+) -> None:
+    a = await network.start(1, 1)
+    b = await network.start(2, 1)
+    await b.join_group("workers", create=True)
+    await trio.sleep(60.0)
+    b.renew_lease()
+    await trio.sleep(60.0)
+    assert groups_of(a, "host-2") == {"workers"}
+
+
+async def test_a_lapse_takes_no_member_out_that_another_node_holds(
+    network: Network, autojump_clock: MockClock
+) -> None:
+    a = await network.start(1, 1)
+    b = await network.start(2, 1, lease=LEASE)
+    for group in ("workers", "others"):
+        await b.join_group(group, create=True)
+    twin = await network.start(3, 1, name="host-2")
+    await twin.leave_group("workers")
+    await twin.join_group("workers", "twin")
+    await in_time(lambda: groups_of(b, "host-2") == {"workers"}, "lapsed where it holds the member")
+    await network.all_agree("it has left")
+    await trio.sleep(2 * LEASE)
+    assert groups_of(a, "host-2") == {"workers"}
+    assert a.get_member_capabilities("workers", "host-2") == "twin"
+
+
+async def test_a_join_that_comes_with_the_lapse_is_after_it(
+    network: Network, autojump_clock: MockClock
+) -> None:
+    a = await network.start(1, 1)
+    b = await network.start(2, 1, lease=LEASE)
+    for number in range(8):
+        await b.join_group("workers", create=True)
+        autojump_clock.jump(LEASE + number)  # the process stands still, and then does all at once
+        joined = trio.current_time()
+        assert await b.join_group("others", create=True)
+        await trio.sleep_until(joined + LEASE - 0.1)
+        assert groups_of(b, "host-2") == {"others"}
+        await trio.sleep_until(joined + LEASE + 1.0)
+        assert groups_of(a, "host-2") == groups_of(b, "host-2") == set()
+
+
+async def test_a_join_that_waits_for_a_silent_holder_is_withdrawn_by_a_lapse_too(
+    network: Network, autojump_clock: MockClock
+) -> None:
+    a, b, c = await network.start_all(3)
+    for each in (a, b, c):
+        await each.join_group("workers", create=True)
+    await network.all_agree("all are told of all")
+    network.crash(c)
+    again = await network.start(4, 1, name="host-3", lease=0.05)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(again.join_group, "workers")
+        await in_time(lambda: len(about_member(network.witnesses[a], "host-3")) >= 2, "its fate is settled")
+    await trio.sleep(30.0)
+    assert a.get_members("workers") == {"host-1", "host-2"}, "nothing was renewed for half a minute"
+
+
+async def test_a_lease_lapses_once_until_it_is_renewed(autojump_clock: MockClock) -> None:
+    lapses: list[float] = []
+    lease = Lease(10.0, lambda: lapses.append(trio.current_time() - started))
+    started = trio.current_time()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(lease.keep)
+        await trio.sleep(15.0)
+        assert lapses == [], "it runs from the first renewal on"
+        for at in (15.0, 20.0, 29.0, 29.0, 60.0, 75.0):
+            await trio.sleep_until(started + at)
+            lease.renew()
+        await trio.sleep(100.0)
+        nursery.cancel_scope.cancel()
+    assert lapses == pytest.approx([39.0, 70.0, 85.0])
+
+
+@pytest.mark.parametrize("late", [0.001, 1.0])
+async def test_a_renewal_that_comes_too_late_is_after_the_lapse(
+    autojump_clock: MockClock, late: float
+) -> None:
+    lapses: list[float] = []
+    lease = Lease(10.0, lambda: lapses.append(trio.current_time() - started))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(lease.keep)
+        for _ in range(8):
+            lapses.clear()
+            started = trio.current_time()
+            lease.renew()
+            await wait_all_tasks_blocked()
+            autojump_clock.jump(10.0 + late)
+            lease.renew()
+            assert lapses == [pytest.approx(10.0 + late)]
+            await trio.sleep(9.9)
+            assert len(lapses) == 1, "it runs anew"
+        nursery.cancel_scope.cancel()
+
+
+async def test_without_seconds_a_lease_never_lapses(autojump_clock: MockClock) -> None:
+    lease = Lease(None, lambda: pytest.fail("lapsed"))
+    with trio.move_on_after(1000.0):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(lease.keep)
+            for _ in range(3):
+                lease.renew()
+                await trio.sleep(200.0)

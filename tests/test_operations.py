@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import pytest
+
 from gossipgroups.errors import CoordinatorClosed, GroupAlreadyExists, MemberAlreadyJoined
-from gossipgroups.groups.rules import Create, Delete, Join, Leave, Rules
+from gossipgroups.groups.rules import Create, Delete, Join, Leave, LeaveAll, Rules, Settle
 from gossipgroups.ids import NodeId
 from gossipgroups.operations import Applied, Done, Operations, Outcome, Refused
 from gossipgroups.registers import GroupRegister, Register
 from gossipgroups.state import State
 from gossipgroups.status import Status
-from gossipgroups.wire.messages import ROOT
+from gossipgroups.wire.messages import ROOT, Scope
 from tests.nodes import NOTHING, a_node, a_presence, an_id
 
 ME, OTHER, THIRD = 0, 1, 2
@@ -158,3 +160,118 @@ def test_all_that_was_not_carried_out_is_refused_at_once() -> None:
     queue.operations.challenged(an_id(OTHER), False)
     assert queue.run() == []
     assert queue.state.views["g"]["a"] == a_presence("g", "a", OTHER)
+
+
+@pytest.mark.parametrize("group", [None, "g"])
+def test_settling_is_done_at_once_when_nothing_is_pending(group: str | None) -> None:
+    queue = Queue(EXISTS)
+    before = dict(queue.state.replica.by_hash)
+    number = queue.operations.submit(Settle(group))
+    assert queue.run() == [Applied(number)]
+    assert queue.operations.idle
+    queue.operations.pending([])
+    assert queue.outcomes() == [Done(number, True)]
+    assert queue.operations.awaited == set()
+    assert queue.state.replica.by_hash == before, "it changes nothing"
+
+
+def test_settling_waits_for_all_that_is_pending_and_converged_only_if_all_were() -> None:
+    for converged in ((True, True, True), (True, False, True), (False, True, True), (True, True, False)):
+        queue = Queue(EXISTS)
+        number = queue.operations.submit(Settle())
+        queue.run()
+        scopes: list[Scope] = [ROOT, "g", "h"]
+        queue.operations.pending(scopes)
+        assert queue.operations.awaited == set(scopes)
+        for scope, settled in zip(scopes, converged, strict=True):
+            assert queue.outcomes() == []
+            queue.operations.reported(scope, settled)
+        assert queue.outcomes() == [Done(number, all(converged))]
+
+
+@pytest.mark.parametrize("converged", [True, False])
+def test_settling_one_group_waits_for_no_other(converged: bool) -> None:
+    queue = Queue(EXISTS)
+    one, other = (queue.operations.submit(Settle(group)) for group in ("g", "h"))
+    queue.run()
+    queue.operations.pending([ROOT, "g"])
+    assert queue.outcomes() == [Done(other, True)]
+    assert queue.operations.awaited == {"g"}
+    queue.operations.reported(ROOT, not converged)
+    assert queue.outcomes() == []
+    queue.operations.reported("g", converged)
+    assert queue.outcomes() == [Done(one, converged)]
+
+
+def test_settling_waits_for_what_was_pending_then_and_not_for_what_comes_later() -> None:
+    queue = Queue(EXISTS)
+    number = queue.operations.submit(Settle())
+    queue.run()
+    queue.operations.pending(["g"])
+    queue.operations.pending(["g", "h"])
+    assert queue.operations.awaited == {"g"}
+    queue.operations.reported("g", True)
+    queue.operations.pending(["h"])
+    assert queue.outcomes() == [Done(number, True)]
+
+
+def test_settling_is_judged_after_the_operations_before_it_in_the_same_run() -> None:
+    queue = Queue(EXISTS)
+    join, refused, settle, late = (
+        queue.operations.submit(each)
+        for each in (Join("g", "a", NOTHING), Create("g"), Settle("g"), Leave("g", "a"))
+    )
+    applied, error, *rest = queue.run()
+    assert (applied, rest) == (Applied(join), [Applied(settle), Applied(late)])
+    assert isinstance(error, Refused)
+    assert error.number == refused
+    queue.operations.pending(["g"])
+    queue.operations.reported("g", False)
+    assert queue.outcomes() == [Done(join, False), Done(late, False), Done(settle, False)]
+
+
+def test_settling_waits_behind_a_wanted_member_id() -> None:
+    queue = Queue(EXISTS, a_presence("g", "a", OTHER))
+    join, settle = (queue.operations.submit(each) for each in (Join("g", "a", NOTHING), Settle()))
+    assert queue.run() == []
+    queue.operations.pending([])
+    assert queue.outcomes() == [], "it is not its turn yet"
+    queue.operations.challenged(an_id(OTHER), False)
+    assert queue.run() == [Applied(join), Applied(settle)]
+    queue.operations.pending(["g"])
+    queue.operations.reported("g", True)
+    assert queue.outcomes() == [Done(join, True), Done(settle, True)]
+
+
+def test_settling_that_waits_its_turn_is_refused_with_the_others() -> None:
+    queue = Queue(EXISTS, a_presence("g", "a", OTHER))
+    numbers = [queue.operations.submit(each) for each in (Join("g", "a", NOTHING), Settle())]
+    queue.run()
+    error = CoordinatorClosed("it leaves")
+    queue.operations.refuse_all(error)
+    queue.operations.pending(["g"])
+    assert queue.outcomes() == [Refused(number, error) for number in numbers]
+
+
+def test_leaving_all_takes_the_member_out_where_it_lives_here_and_nowhere_else() -> None:
+    queue = Queue(
+        *(GroupRegister(group, 1) for group in "ghij"),
+        a_presence("g", "a", ME),
+        a_presence("h", "a", OTHER),
+        a_presence("i", "b", ME),
+        a_presence("j", "a", ME),
+    )
+    number = queue.operations.submit(LeaveAll("a"))
+    assert queue.run() == [Applied(number)]
+    assert {group: list(queue.state.views[group]) for group in "ghij"} == {
+        "g": [],
+        "h": ["a"],
+        "i": ["b"],
+        "j": [],
+    }
+    queue.operations.reported("g", True)
+    assert queue.outcomes() == []
+    queue.operations.reported("j", True)
+    assert queue.outcomes() == [Done(number, True)]
+    again = queue.operations.submit(LeaveAll("a"))
+    assert queue.run() == [Applied(again), Done(again, True)], "there is nothing to wait for"

@@ -37,9 +37,9 @@ FORBIDDEN = {
 }
 
 LAYERS = [
-    ["gossipgroups", "gossipgroups.__main__", "gossipgroups.cli"],
+    ["gossipgroups", "gossipgroups.__main__", "gossipgroups.cli", "gossipgroups.tooz"],
     ["gossipgroups.blocking", "gossipgroups.testing"],
-    ["gossipgroups.coordinator"],
+    ["gossipgroups.callbacks", "gossipgroups.coordinator"],
     ["gossipgroups.door"],
     ["gossipgroups.watches", "gossipgroups.streams", "gossipgroups.transport"],
     ["gossipgroups.discovery"],
@@ -78,6 +78,7 @@ IMPURE = (
     "transport",
     "cli",
     "blocking",
+    "callbacks",
     "coordinator",
     "discovery",
     "door",
@@ -86,6 +87,7 @@ IMPURE = (
     "testing.directory",
     "testing.network",
     "testing.sockets",
+    "tooz",
     "watches",
 )
 """Everything else is a pure room, a new one too."""

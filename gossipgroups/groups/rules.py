@@ -55,6 +55,13 @@ class Leave:
 
 
 @dataclass(frozen=True, slots=True)
+class LeaveAll:
+    """Take a member of this node out of all its groups."""
+
+    member: str
+
+
+@dataclass(frozen=True, slots=True)
 class Update:
     """Give a member of this node other capabilities."""
 
@@ -70,7 +77,7 @@ class Settle:
     group: str | None = None
 
 
-Command = Create | Delete | Join | Leave | Update | Settle
+Command = Create | Delete | Join | Leave | LeaveAll | Update | Settle
 
 
 class Rules:
@@ -107,9 +114,12 @@ class Rules:
             case Leave(group, member):
                 self._require_member(group, member)
                 return [self._presence(group, member, None)]
+            case LeaveAll(member):
+                held = [group for group in self._replica.presences if self._is_here(group, member)]
+                return [self._presence(group, member, None) for group in held]
             case Update(group, member, capabilities):
-                presence = self._require_member(group, member)
-                if presence.node_id != self._me:
+                self._require_member(group, member)
+                if not self._is_here(group, member):
                     raise MemberNotJoined(group, member)
                 return [self._presence(group, member, capabilities)]
             case Settle():
@@ -126,6 +136,10 @@ class Rules:
         if member in self._views[group] and not took_over:
             raise MemberAlreadyJoined(group, member)
         return [self._presence(group, member, capabilities)]
+
+    def _is_here(self, group: str, member: str) -> bool:
+        presence = self._views[group].get(member)
+        return presence is not None and presence.node_id == self._me
 
     def _exists(self, group: str) -> bool:
         return exists(epoch_of(self._replica, group))

@@ -7,12 +7,9 @@ and a member that joins in between is never in its ring.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tooz import coordination, hashring, partitioner
-
-if TYPE_CHECKING:
-    from gossipgroups.tooz.driver import GossipDriver
 
 MAX_WEIGHT = 1024
 """A larger weight counts as this: others announce theirs, and each point takes 32 places in the ring."""
@@ -23,7 +20,7 @@ class ToldPartitioner(partitioner.Partitioner):
 
     def __init__(
         self,
-        coordinator: GossipDriver,
+        coordinator: coordination.CoordinationDriver,
         group_id: bytes,
         partitions: int = partitioner.Partitioner.DEFAULT_PARTITION_NUMBER,
     ) -> None:

@@ -14,7 +14,7 @@ import trio
 
 from gossipgroups.discovery import Seeds, StaticSeeds, advertised_address, resolve
 from gossipgroups.errors import CoordinatorClosed, InvalidValue, SeedsUnreachable
-from gossipgroups.groups.rules import Command, Join, Leave
+from gossipgroups.groups.rules import Command, Join, LeaveAll
 from gossipgroups.ids import Address
 from gossipgroups.node import Node
 from gossipgroups.operations import Applied, Done, Refused
@@ -233,23 +233,9 @@ class Driver:
         self._publish()
 
     def _withdraw(self) -> None:
-        """Leave all groups: the application has not renewed its lease."""
-        name = self._settings.name
-        views = self._link.snapshot.views
-        held = [
-            group
-            for group, view in views.items()
-            if name in view and view[name].node_id == self._node.node_id
-        ]
-        for group in held:
-            self._on_command(Leave(group, name), Ticket())
-        if held:
-            logger.warning(
-                "coordinator %r has left %s: its lease of %g s was not renewed",
-                name,
-                ", ".join(sorted(held)),
-                self._settings.lease,
-            )
+        name, lease = self._settings.name, self._settings.lease
+        logger.warning("coordinator %r leaves all groups: its lease of %g s was not renewed", name, lease)
+        self._on_command(LeaveAll(name), Ticket())
 
     def _on_defect(self, error: Exception) -> None:
         self._defect = error

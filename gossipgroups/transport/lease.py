@@ -17,25 +17,25 @@ class Lease:
     def __init__(self, seconds: float | None, lapse: Callable[[], None]) -> None:
         self._seconds = seconds
         self._lapse = lapse
-        self._until = 0.0
+        self._until = float("inf")
         self._renewed = trio.Event()
 
     def renew(self) -> None:
-        """Let it run anew from now on."""
+        """Let it run anew from now on; when it has lapsed, and nobody has noticed yet, it lapses first."""
         if self._seconds is not None:
+            self._end_if_over()
             self._until = trio.current_time() + self._seconds
             self._renewed.set()
 
     async def keep(self) -> None:
         """Call `lapse` whenever it lapses."""
-        await self._renewal()
         while True:
-            with trio.move_on_at(self._until) as scope:
-                await self._renewal()
-            if scope.cancelled_caught:
-                self._lapse()
-                await self._renewal()
+            with trio.move_on_at(self._until):
+                await self._renewed.wait()
+                self._renewed = trio.Event()
+            self._end_if_over()
 
-    async def _renewal(self) -> None:
-        await self._renewed.wait()
-        self._renewed = trio.Event()
+    def _end_if_over(self) -> None:
+        if trio.current_time() >= self._until:
+            self._until = float("inf")
+            self._lapse()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
-from gossipgroups.groups.rules import Create, Delete, Join
+from gossipgroups.groups.rules import Create, Delete, Join, Leave, Update
 from gossipgroups.ids import NodeId
 from gossipgroups.operations import Applied, Done, Outcome, Refused
 from sims.checks.broken import Broken
@@ -39,7 +39,9 @@ class Outcomes:
                     continue
                 if isinstance(command, Create | Delete):
                     self._reports.true_groups(process, command)
-                elif command is not None and not (isinstance(command, Join) and command.create):
+                elif isinstance(command, Leave | Update) or (
+                    isinstance(command, Join) and not command.create
+                ):
                     # A join that creates its group waits for two reports, and the first may be past by now.
                     self._reports.true_view(process, command.group, command)
 

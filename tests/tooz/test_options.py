@@ -129,6 +129,10 @@ def test_arguments_that_cannot_be_are_tooz_errors_too(site: Site) -> None:
 
 def test_running_out_of_time_is_said_and_undoes_nothing(site: Site) -> None:
     coordinator = site.started(b"a")
+    gate = threading.Event()
+    site.seed._link.query(lambda snapshot: gate.wait(LIMIT))  # the gossip loop stands still
+    created = coordinator.create_group(GROUP)
     with pytest.raises(coordination.OperationTimedOut):
-        coordinator.create_group(GROUP).get(timeout=0)
+        created.get(timeout=0)
+    gate.set()
     wait_until(lambda: coordinator.get_groups().get(LIMIT) == [GROUP], "the group")
