@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
 import subprocess
 import sys
@@ -39,7 +40,14 @@ def test_each_example_says_what_it_shows(script: str) -> None:
 
 
 def test_there_are_no_examples_without_a_test() -> None:
-    assert SCRIPTS == ["blocking.py", "first_group.py", "simulated_agent.py", "worker_pool.py"]
+    assert SCRIPTS == [
+        "blocking.py",
+        "first_group.py",
+        "simulated_agent.py",
+        "tooz_group.py",
+        "tooz_watch.py",
+        "worker_pool.py",
+    ]
 
 
 def hold_first_group(lines: list[str]) -> None:
@@ -86,6 +94,33 @@ def test_simulated_agent() -> None:
         assert sorted(int(shard) for share in shares for shard in share) == list(range(12))
     assert all(old <= new for old, new in zip(before[:2], after, strict=True))
     assert run("simulated_agent.py", "--agents", "3", "--shards", "12", "--seed", "2") == lines
+
+
+def test_tooz_group_alone() -> None:
+    (member,) = run("tooz_group.py", f"gossip:///tooz-group-{os.getpid()}")
+    assert re.fullmatch(r"member: host-\d+", member)
+
+
+def test_tooz_watch_alone() -> None:
+    lines = run("tooz_watch.py", f"gossip:///tooz-watch-{os.getpid()}", "--seconds", "0.1")
+    assert lines == ["watching workers"]
+
+
+def test_tooz_watch_is_told_of_tooz_group() -> None:
+    url = f"gossip:///tooz-both-{os.getpid()}"
+    command = [sys.executable, str(EXAMPLES / "tooz_watch.py"), url, "--seconds", str(2 * LIMIT)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as watch:
+        try:
+            assert watch.stdout is not None
+            assert watch.stdout.readline() == "watching workers\n"
+            found, member = run("tooz_group.py", url)
+            told, errors = watch.communicate(timeout=4 * LIMIT)
+        finally:
+            watch.kill()
+    name = member.removeprefix("member: ")
+    assert found == "another one has created the group"
+    assert told.splitlines() == [f"joined: {name}", f"left: {name}"]
+    assert (watch.returncode, errors) == (0, "")
 
 
 def test_worker_pool() -> None:

@@ -22,6 +22,10 @@ PREFIX = "tooz.leader/"
 """Begins the name of a group of candidates; such groups are not shown as groups."""
 
 
+SETTLE_SECONDS = 1.0
+"""How long an election waits until all know of a candidate; later it is a matter of the next one."""
+
+
 class Election:
     """The candidacies of one member."""
 
@@ -35,15 +39,16 @@ class Election:
         """Stand for these groups; the callbacks to call, as this member now leads their groups."""
         calls: list[tuple[EventCallback[Any], coordination.LeaderElected]] = []
         for group, callbacks in watched.items():
-            if self._stand(group) and leader(self._candidates(group)) == self._coordinator.member_id:
-                if group not in self._leads:
-                    self._leads.add(group)
-                    event = coordination.LeaderElected(
-                        encode_name(group), encode_name(self._coordinator.member_id)
-                    )
-                    calls += [(callback, event) for callback in callbacks]
-            else:
+            if group not in self._leads and not self._stand(group):
+                continue  # who claims before that is told may not be alone with the claim
+            if leader(self._candidates(group)) != self._coordinator.member_id:
                 self._leads.discard(group)
+            elif group not in self._leads:
+                self._leads.add(group)
+                event = coordination.LeaderElected(
+                    encode_name(group), encode_name(self._coordinator.member_id)
+                )
+                calls += [(callback, event) for callback in callbacks]
         return calls
 
     def withdraw(self, group: str) -> bool:
@@ -57,10 +62,13 @@ class Election:
         return led
 
     def _stand(self, group: str) -> bool:
-        """Be a candidate; whether that is known to all, so that nobody else claims the same term later."""
+        """Be a candidate; whether that was told, so that all know it unless they are in trouble."""
         candidates = self._candidates(group)
         if self._coordinator.member_id in candidates:
-            return True
+            try:
+                return self._coordinator.settle(PREFIX + group).get(SETTLE_SECONDS)
+            except TimeoutError:
+                return False
         term = 1 + max((_term(each) or 0 for each in candidates.values()), default=0)
         return self._coordinator.join_group(PREFIX + group, {"term": term}, create=True).get()
 

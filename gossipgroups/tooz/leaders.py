@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import tooz
-from tooz import coordination
+from tooz import coordination, utils
 from tooz.coordination import CoordAsyncResult, EventCallback
 
 from gossipgroups.blocking import BlockingCoordinator
@@ -40,8 +40,13 @@ class Leaders(coordination.CoordinationDriver):
     def watch_elected_as_leader(
         self, group_id: bytes, callback: EventCallback[coordination.LeaderElected]
     ) -> None:
-        """Stand for a group from the next `run_watchers` on, which calls the function when elected."""
+        """Stand for a group from the next `run_watchers` on, which calls the function when elected.
+
+        Raises `tooz.ToozError` for a group id of more than 243 bytes.
+        """
         self._advisory()
+        with translated():
+            check_name("group of candidates", encode_name(PREFIX) + utils.to_binary(group_id, "utf-8"))
         super().watch_elected_as_leader(group_id, callback)
 
     def unwatch_elected_as_leader(

@@ -37,7 +37,10 @@ ERRORS: dict[type[BaseException], Callable[[Any], tooz.ToozError]] = {
     GroupNotEmpty: lambda error: coordination.GroupNotEmpty(encode_name(error.group_id)),
     MemberAlreadyJoined: lambda error: coordination.MemberAlreadyExist(*_member(error)),
     MemberNotJoined: lambda error: coordination.MemberNotJoined(*_member(error)),
-    SeedsUnreachable: lambda error: coordination.ToozConnectionError(str(error)),
+    SeedsUnreachable: lambda error: coordination.ToozConnectionError(
+        f"no answer within {error.seconds:g} s from any of {', '.join(error.seeds)}: check that one of them "
+        "runs (gossipgroups node), that the cluster names are equal, and that UDP passes"
+    ),
     TimeoutError: lambda error: coordination.OperationTimedOut("the operation goes on, but its time is over"),
     OSError: lambda error: coordination.ToozConnectionError(str(error)),
     GossipError: lambda error: tooz.ToozError(str(error)),

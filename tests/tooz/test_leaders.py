@@ -87,6 +87,32 @@ def test_the_leader_is_a_candidate_and_more_candidates_with_higher_terms_change_
     assert leader(held | later) == (first if first is not None or not later else min(later))
 
 
+def test_a_group_id_that_leaves_no_room_for_candidates_is_refused_at_once(site: Site) -> None:
+    coordinator = site.started(b"a", leader="advisory")
+    room = 255 - len(PREFIX)
+    with pytest.raises(tooz.ToozError, match="256 bytes"):
+        coordinator.watch_elected_as_leader(b"x" * (room + 1), ignore)
+    assert not coordinator._hooks_elected_leader
+    coordinator.watch_elected_as_leader(b"x" * room, ignore)
+    assert coordinator.run_watchers() == [None]
+
+
+def test_a_leader_that_was_taken_out_stands_again(site: Site) -> None:
+    coordinator, other = (site.started(name, leader="advisory") for name in (b"a", b"b"))
+    first, second = Told(), Told()
+    for each, told in ((coordinator, first), (other, second)):
+        each.watch_elected_as_leader(GROUP, told)
+        each.run_watchers()
+    site.seed.leave_group(PREFIX + GROUP.decode(), "a").get(LIMIT)
+    for each in (coordinator, other, coordinator):
+        each.run_watchers()
+    assert (len(first), len(second)) == (1, 1)
+    assert coordinator.get_leader(GROUP).get(LIMIT) == b"b"
+    other.stop()
+    coordinator.run_watchers()
+    assert (len(first), len(second)) == (2, 1)
+
+
 def test_others_cannot_upset_an_election_with_odd_capabilities(site: Site) -> None:
     coordinator = site.started(b"a", leader="advisory")
     site.seed.join_group(PREFIX + GROUP.decode(), "odd", create=True).get(LIMIT)
