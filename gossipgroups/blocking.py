@@ -85,7 +85,9 @@ class BlockingCoordinator(Door):
             except BaseException:
                 self._link.stop().result(self._settings.config.leave_timeout + START_MARGIN)
                 raise
-            if not self._polled:
+            if self._polled:
+                self._callbacks.resume()
+            else:
                 threading.Thread(
                     target=self._callbacks.serve, name="gossipgroups-callbacks", daemon=True
                 ).start()

@@ -35,10 +35,15 @@ class Callbacks:
         """Reads what the coordinator holds now."""
         self._limit = limit
         self._waiting: deque[tuple[Change, int]] = deque()
-        self._lost = len(self.watches) > 0
+        self._lost = False
+        self._behind: tuple[list[Watch], Snapshot] | None = None
         self._closed = False
         self._arrived = threading.Condition()
         self._running = threading.RLock()
+
+    def resume(self) -> None:
+        """Let the watches of an earlier run go on from what is held now; those begun later are not behind."""
+        self._behind = self.watches.all(), self.snapshot()
 
     def deliver(self, events: list[Event], sequence: int) -> None:
         """Take events, the first of them with this number; called in the gossip loop."""
@@ -91,6 +96,10 @@ class Callbacks:
         with self._arrived:
             count = len(self._waiting)
             lost, self._lost = self._lost, False
+        if self._behind is not None:
+            (old, snapshot), self._behind = self._behind, None
+            self.watches.due.extend(self.watches.catch_up(lambda: snapshot, old))
+            yield from self._wanted()
         if lost:
             self.watches.due.extend(self.watches.catch_up(self.snapshot))
             yield from self._wanted()

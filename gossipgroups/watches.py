@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
+from itertools import chain
 from typing import Any
 
 from gossipgroups.errors import WatchCallbackNotFound
@@ -115,18 +116,23 @@ class WatchTable:
         with self._lock:
             return self._of(event.group_id)
 
-    def catch_up(self, read: Callable[[], Snapshot]) -> list[tuple[Watch, Change, int]]:
-        """Start all watches again from the snapshot that `read` gives; the changes that lead there.
+    def all(self) -> list[Watch]:
+        """Every watch."""
+        with self._lock:
+            return [watch for watches in self._watches.values() for watch in watches]
+
+    def catch_up(
+        self, read: Callable[[], Snapshot], some: list[Watch] | None = None
+    ) -> list[tuple[Watch, Change, int]]:
+        """Start some watches, or all, again from the snapshot that `read` gives; the changes that lead there.
 
         Leaves before joins, each with its watch, which is still to be asked whether it wants it.
         """
         with self._lock:
             snapshot = read()  # in here: a watch that begins meanwhile starts from a later one
+            watches = chain.from_iterable(self._watches.values()) if some is None else some
             changes = [
-                (watch, change, snapshot.sequence)
-                for watches in self._watches.values()
-                for watch in watches
-                for change in watch.catch_up(snapshot)
+                (watch, change, snapshot.sequence) for watch in watches for change in watch.catch_up(snapshot)
             ]
         return sorted(changes, key=lambda each: isinstance(each[1], MemberJoinedGroup))
 

@@ -62,6 +62,7 @@ class Source:
     def restart(self) -> None:
         """Go on with the same watches, as after a stop and a start: what was not told, is told no more."""
         self._connect(self.callbacks.watches)
+        self.callbacks.resume()
 
     def snapshot(self) -> Snapshot:
         view = {member: a_presence("g", member, 1) for member in self.members}

@@ -75,3 +75,36 @@ def test_watches_go_on_after_a_stop_and_a_start(site: Site) -> None:
     coordinator.start()
     coordinator.run_watchers()
     assert names(told) == [("MemberLeftGroup", b"b"), ("MemberJoinedGroup", b"c")]
+
+
+def test_a_watch_that_begins_after_a_start_misses_nothing(site: Site) -> None:
+    coordinator, other = site.started(b"a"), site.started(b"b")
+    other.join_group_create(GROUP)
+    old, new = Told(), Told()
+    coordinator.watch_leave_group(GROUP, old)
+    for _ in range(2):
+        coordinator.stop()
+        coordinator.start()
+    coordinator._coordinator.settle(GROUP).get(LIMIT)
+    for watch in (coordinator.watch_join_group, coordinator.watch_leave_group):
+        watch(GROUP, new)
+    other.leave_group(GROUP).get(LIMIT)
+    other.join_group(GROUP).get(LIMIT)
+    coordinator.run_watchers()
+    assert names(new) == [("MemberLeftGroup", b"b"), ("MemberJoinedGroup", b"b")]
+    assert names(old) == [("MemberLeftGroup", b"b")]
+
+
+def test_what_changed_and_changed_back_over_two_starts_is_not_told(site: Site) -> None:
+    coordinator, other = site.started(b"a"), site.started(b"b")
+    other.join_group_create(GROUP)
+    told = Told()
+    coordinator.watch_leave_group(GROUP, told)
+    coordinator.stop()
+    other.leave_group(GROUP).get(LIMIT)
+    coordinator.start()
+    coordinator.stop()
+    other.join_group(GROUP).get(LIMIT)
+    coordinator.start()
+    coordinator.run_watchers()
+    assert told == []
