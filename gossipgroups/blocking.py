@@ -15,6 +15,7 @@ from gossipgroups.callbacks import Callbacks
 from gossipgroups.config import PRESETS
 from gossipgroups.door import JOINS, LEAVES, Door, Name, check_settings
 from gossipgroups.errors import CoordinatorClosed, InvalidValue
+from gossipgroups.events import Event
 from gossipgroups.ids import check_name
 from gossipgroups.snapshot import MemberInfo
 from gossipgroups.transport import thread
@@ -57,7 +58,8 @@ class BlockingCoordinator(Door):
         self._polled = polled
         self._lock = threading.RLock()
         self._started = False
-        super().__init__(*self._fresh(None))
+        self._callbacks = Callbacks()
+        super().__init__(*self._fresh())
 
     @property
     def is_started(self) -> bool:
@@ -78,16 +80,19 @@ class BlockingCoordinator(Door):
         with self._lock:
             if self._started:
                 raise CoordinatorClosed("the coordinator is started already: stop it first")
-            self._link, self._watches = self._fresh(self._watches if self._polled else None)
-            thread.spawn(Driver(self._link, KERNEL).run)
+            self._link.deliver = _nobody  # should the last run not have ended
+            link, self._watches = self._fresh()
+            self._link = link
+            thread.spawn(Driver(link, KERNEL).run)
             try:
-                self._link.ready.result(self._settings.join_timeout + START_MARGIN)
+                link.ready.result(self._settings.join_timeout + START_MARGIN)
             except BaseException:
-                self._link.stop().result(self._settings.config.leave_timeout + START_MARGIN)
+                link.stop().result(self._settings.config.leave_timeout + START_MARGIN)
                 raise
-            if self._polled:
-                self._callbacks.resume()
-            else:
+            # In this order: an event that nobody took is in the snapshot that the run begins with.
+            link.deliver = self._callbacks.deliver
+            self._callbacks.resume(lambda: link.snapshot)
+            if not self._polled:
                 threading.Thread(
                     target=self._callbacks.serve, name="gossipgroups-callbacks", daemon=True
                 ).start()
@@ -227,12 +232,15 @@ class BlockingCoordinator(Door):
         if not self._started:
             raise CoordinatorClosed("the coordinator is not started: call start() first")
 
-    def _fresh(self, watches: WatchTable | None) -> tuple[Link, WatchTable]:
-        """What one run needs: events that wait behind a long callback are not for the next run's watches."""
-        self._callbacks = callbacks = Callbacks(watches)
-        link = Link(self._settings, callbacks.deliver)
-        callbacks.snapshot = lambda: link.snapshot
-        return link, callbacks.watches
+    def _fresh(self) -> tuple[Link, WatchTable]:
+        """What one run needs. Polled callbacks go on, as may one that is at work; others wait for no run."""
+        if not self._polled:
+            self._callbacks = Callbacks()
+        return Link(self._settings, _nobody), self._callbacks.watches
+
+
+def _nobody(events: list[Event], sequence: int) -> None:
+    """Takes the events of a run that has no watches yet, or no more."""
 
 
 def get_coordinator(

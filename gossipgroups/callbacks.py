@@ -12,6 +12,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 from typing import Any
 
 from gossipgroups.errors import CoordinatorClosed
@@ -24,15 +25,14 @@ logger = logging.getLogger("gossipgroups")
 
 
 class Callbacks:
-    """The watches of one run of a coordinator, and the events that wait for them.
+    """The watches of a coordinator, and the events that wait for them.
 
-    `watches` of an earlier run go on, and are told the difference.
+    Those of a polled coordinator serve all its runs: one thread at a time calls, also over a restart.
     """
 
-    def __init__(self, watches: WatchTable | None = None, limit: int = EVENTS_WAITING) -> None:
-        self.watches = WatchTable() if watches is None else watches
-        self.snapshot: Callable[[], Snapshot] = Snapshot
-        """Reads what the coordinator holds now."""
+    def __init__(self, limit: int = EVENTS_WAITING) -> None:
+        self.watches = WatchTable()
+        self._read: Callable[[], Snapshot] = Snapshot
         self._limit = limit
         self._waiting: deque[tuple[Change, int]] = deque()
         self._lost = False
@@ -41,17 +41,26 @@ class Callbacks:
         self._arrived = threading.Condition()
         self._running = threading.RLock()
 
-    def resume(self) -> None:
-        """Let the watches of an earlier run go on from what is held now; those begun later are not behind."""
-        self._behind = self.watches.all(), self.snapshot()
+    def resume(self, read: Callable[[], Snapshot]) -> None:
+        """Go on with a new run, whose snapshot `read` gives; `deliver` is for its events from now on.
+
+        Watches of an earlier run are told the difference to what is held now. What waits of that run is told
+        no more: its events are numbered as those of the new run are.
+        """
+        with self._arrived:
+            self._read = read
+            self._waiting.clear()
+            self._lost = False
+            old = self.watches.all()
+            self._behind = (old, read()) if old else None
 
     def deliver(self, events: list[Event], sequence: int) -> None:
         """Take events, the first of them with this number; called in the gossip loop."""
+        if not len(self.watches):
+            return  # whoever begins to watch now, starts from a snapshot that has all of this
         changes = [
             (event, number) for number, event in enumerate(events, sequence) if isinstance(event, Change)
         ]
-        if not len(self.watches):
-            return  # whoever begins to watch now, starts from a snapshot that has all of this
         with self._arrived:
             if len(self._waiting) + len(changes) > self._limit:
                 if not self._lost:
@@ -85,31 +94,43 @@ class Callbacks:
                 except BaseException:  # SystemExit too: the thread serves the other callbacks as well
                     logger.exception("callback %r failed on %r", watch.callback, event)
 
-    def run(self) -> list[Any]:
-        """Call the callbacks of all that waits, in this thread, as `call_each` does."""
+    def run(self, first: Iterable[tuple[Callback, Any]] = ()) -> list[Any]:
+        """Call the callbacks of `first` and then of all that waits, in this thread, as `call_each` does."""
         with self._running:
-            return call_each((watch.callback, event) for watch, event in self._due())
+            return call_each(chain(first, ((watch.callback, event) for watch, event in self._due())))
 
     def _due(self) -> Iterator[tuple[Watch, Event]]:
-        """The callbacks to call now, one by one: each may end or begin watches, call this again, or raise."""
+        """The callbacks to call now, one by one: each may end or begin watches, call this again, or raise.
+
+        Or start the coordinator again: what is taken next is then of the new run.
+        """
         yield from self._wanted()  # left behind by one that was interrupted, or that calls this
         with self._arrived:
-            count = len(self._waiting)
-            lost, self._lost = self._lost, False
-        if self._behind is not None:
-            (old, snapshot), self._behind = self._behind, None
-            self.watches.due.extend(self.watches.catch_up(lambda: snapshot, old))
-            yield from self._wanted()
-        if lost:
-            self.watches.due.extend(self.watches.catch_up(self.snapshot))
-            yield from self._wanted()
+            count = (self._behind is not None) + self._lost + len(self._waiting)
         for _ in range(count):
-            with self._arrived:
-                if not self._waiting:  # a callback has run the callbacks
-                    return
-                event, number = self._waiting.popleft()
-            self.watches.due.extend((watch, event, number) for watch in self.watches.watching(event))
+            if not self._take():
+                return  # a callback has run the callbacks
             yield from self._wanted()
+
+    def _take(self) -> bool:
+        """Let what waits longest be due: a difference, or an event. Whether there was any.
+
+        In one step: the watches asked about an event are those of its run.
+        """
+        watches = self.watches
+        with self._arrived:
+            if self._behind is not None:
+                (old, snapshot), self._behind = self._behind, None
+                watches.due.extend(watches.catch_up(lambda: snapshot, old))
+            elif self._lost:
+                self._lost = False
+                watches.due.extend(watches.catch_up(self._read))
+            elif self._waiting:
+                event, number = self._waiting.popleft()
+                watches.due.extend((watch, event, number) for watch in watches.watching(event))
+            else:
+                return False
+        return True
 
     def _wanted(self) -> Iterator[tuple[Watch, Event]]:
         # Asked one by one: what a watch was asked about counts as told, the rest is due in a later run.

@@ -47,22 +47,17 @@ class Source:
     """A coordinator's side: its view changes, the changes are told later, and its snapshot is kept right."""
 
     def __init__(self, limit: int = 100) -> None:
-        self.limit = limit
+        self.callbacks = Callbacks(limit)
         self.members: set[str] = set()
         self.armed: list[str] = []
         """What the next callbacks do, besides noting what they are told."""
-        self._connect(None)
-
-    def _connect(self, watches: WatchTable | None) -> None:
-        self.callbacks = Callbacks(watches, self.limit)
-        self.callbacks.snapshot = self.snapshot
-        self._untold: list[Event] = []
-        self._sequence = 0
+        self.restart()
 
     def restart(self) -> None:
         """Go on with the same watches, as after a stop and a start: what was not told, is told no more."""
-        self._connect(self.callbacks.watches)
-        self.callbacks.resume()
+        self._untold: list[Event] = []
+        self._sequence = 0
+        self.callbacks.resume(self.snapshot)
 
     def snapshot(self) -> Snapshot:
         view = {member: a_presence("g", member, 1) for member in self.members}
@@ -108,6 +103,8 @@ class Watcher:
         match self._source.armed.pop() if self._source.armed else "":
             case "run":
                 self._source.run()
+            case "restart":
+                self._source.restart()
             case "fail":
                 raise LookupError("a defect of the application")
             case "interrupt":
@@ -154,7 +151,7 @@ def test_an_interrupt_is_raised_at_once() -> None:
 STEPS = st.one_of(
     st.tuples(st.just("change"), st.sampled_from("abc")),
     st.tuples(st.just("deliver"), st.integers(0, 5)),
-    st.tuples(st.just("arm"), st.sampled_from(["run", "fail", "interrupt", ""])),
+    st.tuples(st.just("arm"), st.sampled_from(["run", "restart", "fail", "interrupt", ""])),
     st.tuples(st.sampled_from(["run", "watch", "restart"]), st.none()),
 )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import pytest
@@ -108,3 +109,48 @@ def test_what_changed_and_changed_back_over_two_starts_is_not_told(site: Site) -
     coordinator.start()
     coordinator.run_watchers()
     assert told == []
+
+
+@pytest.mark.parametrize("where", ["in the callback", "in another thread"])
+def test_a_start_while_a_callback_is_at_work_lets_no_old_event_out(site: Site, where: str) -> None:
+    coordinator, other, third = site.started(b"a"), site.started(b"b"), site.started(b"c")
+    coordinator.create_group(GROUP).get(LIMIT)
+    for _ in range(10):  # numbers of the old run that are above those of the new one
+        other.join_group(GROUP).get(LIMIT)
+        other.leave_group(GROUP).get(LIMIT)
+    told = Told()
+    at_work, over = threading.Event(), threading.Event()
+
+    def restart() -> None:
+        coordinator.stop()
+        third.leave_group(GROUP).get(LIMIT)
+        coordinator.start()
+
+    def on_join(event: coordination.MemberJoinedGroup) -> None:
+        told(event)
+        if len(told) > 1:
+            return
+        if where == "in the callback":
+            restart()
+        else:
+            at_work.set()
+            assert over.wait(LIMIT)
+
+    coordinator.watch_join_group(GROUP, on_join)
+    coordinator.watch_leave_group(GROUP, told)
+    for each in (other, third):
+        each.join_group(GROUP).get(LIMIT)
+    coordinator._coordinator.settle(GROUP).get(LIMIT)
+    thread = threading.Thread(target=coordinator.run_watchers)
+    thread.start()
+    if where == "in another thread":
+        assert at_work.wait(LIMIT)
+        restart()
+        over.set()
+    thread.join(LIMIT)
+    coordinator.run_watchers()
+    assert names(told) == [("MemberJoinedGroup", b"b")], "who left in between was never told"
+    third.join_group(GROUP).get(LIMIT)
+    other.leave_group(GROUP).get(LIMIT)
+    coordinator.run_watchers()
+    assert names(told[1:]) == [("MemberJoinedGroup", b"c"), ("MemberLeftGroup", b"b")]
