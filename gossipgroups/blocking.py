@@ -27,8 +27,7 @@ from gossipgroups.watches import Callback, WatchTable
 
 T = TypeVar("T")
 START_MARGIN = 10.0
-"""Seconds over `join_timeout` after which a start that says nothing is given up: names may be slow to
-resolve."""
+"""Seconds over what a start or a stop may take, after which one that says nothing is given up."""
 
 
 class Request(Generic[T]):

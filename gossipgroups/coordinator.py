@@ -288,8 +288,9 @@ async def open_coordinator(  # noqa: PLR0913  (one of them is positional)
     """Run a coordinator for as long as the block lasts, then leave gracefully.
 
     `bind` and `advertise` are "host:port", IPv4 or IPv6. `seeds`: "host:port" of other coordinators; `None`
-    looks in the per-user directory of this machine, `()` starts alone. `join_timeout` is in seconds, and so
-    is `lease`: with it the member leaves all groups when `renew_lease` is not called in time.
+    looks in the per-user directory of this machine, `()` starts alone. `join_timeout`: seconds in which
+    names must resolve and a seed must answer. `lease`: seconds without `renew_lease` after which the member
+    leaves all groups.
     `isolation`: "thread" runs the protocol in the process's gossip thread, "task" in the caller's loop (for
     virtual time); on a simulated network (`gossipgroups.testing`) it is always the caller's loop.
 

@@ -10,6 +10,7 @@ import contextlib
 import ipaddress
 import itertools
 import logging
+import math
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Protocol
 
@@ -87,10 +88,14 @@ class StaticSeeds:
         self._failing: set[str] = set()
 
     async def addresses(self) -> tuple[Address, ...]:
-        """The addresses of all seeds in the order given, within `RESOLVE_SECONDS`."""
+        """The addresses of all seeds in the order given, within `RESOLVE_SECONDS`.
+
+        Under a deadline of the caller's, half of what is left when the first resolves is for asking that one:
+        names that take longer are left for the next call.
+        """
         async with trio.open_nursery() as nursery:
             for endpoint in self._endpoints:
-                nursery.start_soon(self._refresh, endpoint)
+                nursery.start_soon(self._refresh, endpoint, nursery.cancel_scope)
         known = (self._known.get(endpoint, ()) for endpoint in self._endpoints)
         return tuple(dict.fromkeys(itertools.chain.from_iterable(known)))
 
@@ -98,9 +103,11 @@ class StaticSeeds:
         """The seeds as "host:port"."""
         return self._endpoints
 
-    async def _refresh(self, endpoint: str) -> None:
+    async def _refresh(self, endpoint: str, others: trio.CancelScope) -> None:
         found = await resolve(endpoint, self._look_up)
         if found:
+            if others.deadline == math.inf:
+                others.deadline = (trio.current_time() + trio.current_effective_deadline()) / 2
             self._known[endpoint] = found
             self._failing.discard(endpoint)
         elif endpoint not in self._failing:

@@ -8,6 +8,7 @@ call or the node's deadline.
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable, Sequence
 from ipaddress import ip_address
 
 import trio
@@ -48,6 +49,7 @@ class Driver:
         self._sleep = trio.CancelScope()
         self._changed = trio.Event()
         self._joining = True
+        self._join_by = float("inf")
         self._stopping = False
         self._give_up_at = float("inf")
         self._told = False
@@ -60,6 +62,7 @@ class Driver:
     async def run(self) -> None:
         """Run until the link is stopped. Errors end up in the link, never here."""
         error: BaseException | None = None
+        self._join_by = trio.current_time() + self._settings.join_timeout
         try:
             async with trio.open_nursery() as nursery:
                 await self._open(nursery)
@@ -70,7 +73,7 @@ class Driver:
                 await self._loop()
                 self._warn_if_untold()
                 nursery.cancel_scope.cancel()
-        except* (InvalidValue, OSError) as group:
+        except* (InvalidValue, SeedsUnreachable, OSError) as group:
             error = _first(group)
             if self._link.ready.done():
                 logger.exception("coordinator %r has ended", self._settings.name)
@@ -82,15 +85,20 @@ class Driver:
 
     async def _open(self, nursery: trio.Nursery) -> None:
         settings, network = self._settings, self._network
-        bind = (await resolve(settings.bind, network.look_up))[:1]
+        bind = (await resolve(settings.bind, self._look_up))[:1]
         if not bind:
             raise InvalidValue(f"bind {settings.bind!r} does not resolve: give an address of this machine")
         self._datagrams = await network.bind(bind[0], nursery)
         bound = self._datagrams.address
         directory = self._directory = network.directory(settings.cluster) if settings.seeds is None else None
         self._seeds = directory or StaticSeeds(settings.seeds or (), network.look_up)
-        known = await self._seeds.addresses() if directory is None else ()
-        address = await advertised_address(bound, settings.advertise, known, network.look_up)
+        known: tuple[Address, ...] = ()
+        if directory is None:
+            with trio.move_on_at(self._join_by) as scope:
+                known = await self._seeds.addresses()
+            if scope.cancelled_caught:
+                raise self._unreachable(known)
+        address = await advertised_address(bound, settings.advertise, known, self._look_up)
         now = trio.current_time()
         self._node = Node(
             name=settings.name,
@@ -113,6 +121,12 @@ class Driver:
         self._link.on_defect = self._on_defect
         self._link.on_renew = self._lease.renew
         self._lease.renew()
+
+    async def _look_up(self, name: str) -> Sequence[str]:
+        """The addresses of a name of this node's own: none when the time for joining is over."""
+        with trio.move_on_at(self._join_by):
+            return await self._network.look_up(name)
+        return ()
 
     async def _loop(self) -> None:
         while self._defect is None:
@@ -253,24 +267,24 @@ class Driver:
 
     async def _join(self) -> None:
         settings, node = self._settings, self._node
-        look_until = trio.current_time() + LOOK_SECONDS
-        with trio.move_on_after(settings.join_timeout) as scope:
+        look_until = trio.current_time() + min(LOOK_SECONDS, settings.join_timeout)
+        with trio.move_on_at(self._join_by) as scope:
             while not node.joined:
                 if not self._needs_seed():
                     if node.alone:
                         break
-                    scope.deadline = min(scope.deadline, look_until)
+                    scope.deadline = look_until
                 await self._changed.wait()
         self._joining = False
         if self._needs_seed() and not node.answered:
-            settle(self._link.ready, error=self._unreachable())
+            settle(self._link.ready, error=self._unreachable(node.seeds))
         else:
             settle(self._link.ready, None)
 
-    def _unreachable(self) -> SeedsUnreachable:
+    def _unreachable(self, seeds: Iterable[Address]) -> SeedsUnreachable:
         bound = self._datagrams.address
         local = ip_address(bound.host).is_loopback
-        elsewhere = any(not ip_address(seed.host).is_loopback for seed in self._node.seeds)
+        elsewhere = any(not ip_address(seed.host).is_loopback for seed in seeds)
         settings = self._settings
         return SeedsUnreachable(
             settings.seeds or (), settings.join_timeout, str(bound) if local and elsewhere else ""
