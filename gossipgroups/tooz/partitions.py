@@ -7,6 +7,7 @@ and a member that joins in between is never in its ring.
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import Any
 
 from tooz import coordination, hashring, partitioner
@@ -29,13 +30,13 @@ class ToldPartitioner(partitioner.Partitioner):
         self.group_id = group_id
         self._coord = coordinator
         self.ring = hashring.HashRing([], partitions=partitions)
-        coordinator.watch_join_group(group_id, self._on_member_join)
-        coordinator.watch_leave_group(group_id, self._on_member_leave)
-        try:
+        with ExitStack() as undo:
+            coordinator.watch_join_group(group_id, self._on_member_join)
+            undo.callback(coordinator.unwatch_join_group, group_id, self._on_member_join)
+            coordinator.watch_leave_group(group_id, self._on_member_leave)
+            undo.callback(coordinator.unwatch_leave_group, group_id, self._on_member_leave)
             members = coordinator.get_members_with_capabilities(group_id).get()
-        except BaseException:
-            self.stop()
-            raise
+            undo.pop_all()
         for member, capabilities in members.items():
             self._put(member, capabilities)
 

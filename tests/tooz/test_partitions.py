@@ -103,16 +103,18 @@ def test_a_partitioner_of_a_group_that_is_not_there_leaves_no_watch(site: Site) 
     assert not coordinator._hooks_join_group
 
 
-def test_a_partitioner_whose_group_cannot_be_read_leaves_no_watch(
-    site: Site, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("step", ["watch_join_group", "watch_leave_group", "get_members_with_capabilities"])
+def test_a_partitioner_that_cannot_be_made_leaves_no_watch(
+    site: Site, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     coordinator = site.started(b"a")
 
-    def fail(group_id: bytes) -> Any:
+    def fail(group_id: bytes, *_: Any) -> Any:
         raise coordination.GroupNotCreated(group_id)
 
-    monkeypatch.setattr(coordinator, "get_members_with_capabilities", fail)
+    monkeypatch.setattr(coordinator, step, fail)
     with pytest.raises(coordination.GroupNotCreated):
         coordinator.join_partitioned_group(GROUP)
     assert not coordinator._hooks_join_group
     assert not coordinator._hooks_leave_group
+    assert not len(coordinator._coordinator._watches)
