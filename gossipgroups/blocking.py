@@ -22,7 +22,7 @@ from gossipgroups.transport import thread
 from gossipgroups.transport.driver import Driver
 from gossipgroups.transport.link import Link, Settings
 from gossipgroups.transport.network import KERNEL, current_network
-from gossipgroups.url import parse_url
+from gossipgroups.url import GossipUrl, parse_url
 from gossipgroups.watches import Callback, WatchTable
 
 T = TypeVar("T")
@@ -172,13 +172,17 @@ class BlockingCoordinator(Door):
         then the first error is raised, and further ones are logged. Raises `CoordinatorClosed`, and
         `InvalidValue` if the dispatcher thread calls the callbacks.
         """
+        return self.polled_callbacks().run()
+
+    def polled_callbacks(self) -> Callbacks:
+        """The callbacks, to run them apart from the checks, which raise as those of `run_callbacks`."""
         self._check_started()
         if not self._polled:
             raise InvalidValue(
                 "a thread calls the callbacks of this coordinator: make it with polled=True to call them"
             )
         self._link.check_process()
-        return self._callbacks.run()
+        return self._callbacks
 
     def get_groups(self) -> Request[frozenset[str]]:
         """The groups that exist, after all operations called before."""
@@ -258,16 +262,21 @@ def get_coordinator(
             f"URL {url!r}: {', '.join(sorted(parts.options))} is no option, or has no value: "
             "there are bind, advertise, preset and join_timeout"
         )
-    return BlockingCoordinator(
-        check_settings(
-            member_id,
-            bind=parts.bind,
-            advertise=parts.advertise,
-            seeds=parts.seeds,
-            cluster=parts.cluster,
-            config=PRESETS[parts.preset](),
-            join_timeout=parts.join_timeout,
-            lease=lease,
-        ),
-        polled=polled,
+    return make_coordinator(parts, member_id, polled=polled, lease=lease)
+
+
+def make_coordinator(
+    url: GossipUrl, member_id: Name, *, polled: bool, lease: float | None
+) -> BlockingCoordinator:
+    """A coordinator of a URL's parts. Raises `InvalidValue`, `LimitExceeded`."""
+    settings = check_settings(
+        member_id,
+        bind=url.bind,
+        advertise=url.advertise,
+        seeds=url.seeds,
+        cluster=url.cluster,
+        config=PRESETS[url.preset](),
+        join_timeout=url.join_timeout,
+        lease=lease,
     )
+    return BlockingCoordinator(settings, polled=polled)

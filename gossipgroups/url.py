@@ -133,8 +133,8 @@ class GossipUrl:
         )
 
 
-def parse_url(text: str) -> GossipUrl:
-    """The parts of a `gossip://` URL; of an option given twice the last counts.
+def parse_url(text: str, options: Mapping[str, str] = MappingProxyType({})) -> GossipUrl:
+    """The parts of a `gossip://` URL; of an option given twice the last counts, and `options` come last.
 
     Raises `InvalidValue`, or `LimitExceeded` for a cluster name over `MAX_NAME` bytes.
     """
@@ -153,7 +153,7 @@ def parse_url(text: str) -> GossipUrl:
     if "#" in tail:
         raise InvalidValue(f"URL {text!r} has a fragment, which says nothing here: write '#' as %23")
     seeds = tuple(dict.fromkeys(map(check_seed, authority.split(",")))) if authority else None
-    given = _parse_options(text, parts.query)
+    given = _parse_options(text, parts.query) | dict(options)
     known = {key: given.pop(key) for key in _OPTIONS if given.get(key)}
     values = {"bind": default_bind(seeds)} | {key: _OPTIONS[key](value) for key, value in known.items()}
     return GossipUrl(

@@ -42,7 +42,7 @@ async def test_seeds_whose_names_do_not_resolve_in_time_are_unreachable(
 ) -> None:
     delays |= {"seed": NEVER, "other": NEVER}
     began = trio.current_time()
-    with pytest.raises(gg.SeedsUnreachable, match="1.75 s"):
+    with pytest.raises(gg.SeedsUnreachable, match=r"1\.75 s"):
         async with open_coordinator("b", seeds=seeds, join_timeout=1.75, **settings):
             pytest.fail("it opened")
     assert trio.current_time() - began == pytest.approx(1.75)

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import tooz
-from tooz import coordination, locking, partitioner, utils
+from tooz import coordination, locking, partitioner
 from tooz.coordination import Characteristics, CoordAsyncResult, EventCallback
 
 from gossipgroups.blocking import BlockingCoordinator
 from gossipgroups.errors import CoordinatorClosed
 from gossipgroups.events import MemberJoinedGroup, MemberLeftGroup
-from gossipgroups.ids import encode_name
+from gossipgroups.ids import check_name, encode_name
 from gossipgroups.snapshot import MemberInfo
 from gossipgroups.tooz.election import PREFIX, Election
 from gossipgroups.tooz.leaders import Leaders
@@ -57,7 +57,9 @@ class GossipDriver(Leaders):
     )
 
     def __init__(self, member_id: bytes | str, parsed_url: Any, options: dict[str, Any]) -> None:
-        super().__init__(utils.to_binary(member_id, "utf-8"), parsed_url, options)
+        with translated():
+            name = encode_name(check_name("member id", member_id))
+        super().__init__(name, parsed_url, options)
         self._options = read_options(parsed_url, options)
         self._make()
 

@@ -14,6 +14,7 @@ import gossipgroups as gg
 from gossipgroups.tooz import GossipDriver
 from gossipgroups.tooz.options import JOIN_SECONDS
 from gossipgroups.tooz.results import ERRORS, translated
+from gossipgroups.transport.link import Settings
 from tests.tooz.site import GROUP, Site, ignore
 from tests.waiting import LIMIT, address_of, free_port, wait_until
 
@@ -61,6 +62,22 @@ def test_an_option_that_cannot_be_right_is_refused(options: dict[str, Any], says
         coordination.get_coordinator("gossip://", b"a", **options)
 
 
+def settings(**options: Any) -> tuple[Settings, bool]:
+    """What a coordinator of these options is, and whether it has leaders."""
+    made = coordination.get_coordinator("gossip://", b"a", **options)
+    assert isinstance(made, GossipDriver)
+    return made._coordinator._settings, made._election is not None
+
+
+@pytest.mark.parametrize("nothing", [None, "", " "])
+@pytest.mark.parametrize(
+    "option", ["bind", "advertise", "preset", "join_timeout", "timeout", "leader", "keys"]
+)
+def test_an_option_without_a_value_is_as_if_it_was_not_given(option: str, nothing: str | None) -> None:
+    assert settings(**{option: nothing}) == settings()
+    assert settings()[0].join_timeout == JOIN_SECONDS
+
+
 @pytest.mark.parametrize("url", ["gossip://host:port", "gossip://h:1/a/b", "gossip://user@h:1"])
 def test_a_url_that_cannot_be_right_is_refused(url: str) -> None:
     with pytest.raises(tooz.ToozError):
@@ -74,6 +91,23 @@ def test_options_of_other_drivers_are_ignored_and_arguments_beat_the_url(site: S
     assert isinstance(made, GossipDriver)
     made.start()
     made.stop()
+
+
+def test_options_of_other_drivers_are_ignored_however_odd_and_many() -> None:
+    odd: dict[str, Any] = {"\ud800": 1, "text": "\ud800", "object": object(), "list": [], "dict": {}}
+    assert settings(**odd, **{f"option-{number}": number for number in range(100)}) == settings()
+
+
+@pytest.mark.parametrize("option", ["bind", "advertise", "preset", "join_timeout", "timeout", "leader"])
+def test_text_that_is_no_text_is_refused_in_an_option_of_ours(option: str) -> None:
+    with pytest.raises(tooz.ToozError, match=option):
+        settings(**{option: "\ud800"})
+
+
+@pytest.mark.parametrize("member", [None, 3, b"", "", "\ud800", b"x" * 256, ["a"]])
+def test_a_member_id_that_cannot_be_one_is_refused(member: Any) -> None:
+    with pytest.raises(tooz.ToozError, match="member id"):
+        coordination.get_coordinator("gossip://", member)
 
 
 def test_characteristics_are_those_that_hold() -> None:
