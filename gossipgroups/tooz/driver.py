@@ -6,7 +6,6 @@ is told each change once, whatever the callbacks raise; what this library cannot
 
 from __future__ import annotations
 
-import time
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -24,10 +23,8 @@ from gossipgroups.tooz.election import PREFIX, Election
 from gossipgroups.tooz.leaders import Leaders
 from gossipgroups.tooz.options import read_options
 from gossipgroups.tooz.partitions import ToldPartitioner
-from gossipgroups.tooz.results import Result, operation, translated
+from gossipgroups.tooz.results import Result, group_name, operation, seconds_until, settle_by, translated
 
-SETTLE_SECONDS = 1.0
-"""How long `run_watchers` waits for changes that are about to converge; later ones are for the next call."""
 BEAT_SECONDS = 10.0
 """What `heartbeat` returns when there is no lease to renew."""
 
@@ -73,6 +70,8 @@ class GossipDriver(Leaders):
     def _start(self) -> None:
         with translated():
             self._coordinator.start()
+        if self._election is not None:
+            self._election = Election(self._coordinator)
 
     def _stop(self) -> None:
         try:
@@ -192,30 +191,34 @@ class GossipDriver(Leaders):
     ) -> None:
         """Call a function in `run_watchers` for each join from now on. Raises `GroupNotCreated`."""
         self.get_members(group_id).get()
-        self._running.watch_join_group(group_id, _Told(callback, coordination.MemberJoinedGroup))
-        super().watch_join_group(group_id, callback)
+        with translated():
+            self._running.watch_join_group(group_id, _Told(callback, coordination.MemberJoinedGroup))
+        super().watch_join_group(group_name(group_id), callback)
 
     def unwatch_join_group(
         self, group_id: bytes, callback: EventCallback[coordination.MemberJoinedGroup]
     ) -> None:
         """End a watch. Raises `WatchCallbackNotFound`."""
-        super().unwatch_join_group(group_id, callback)
-        self._coordinator.unwatch_join_group(group_id, _Told(callback, coordination.MemberJoinedGroup))
+        super().unwatch_join_group(group_name(group_id), callback)
+        with translated():
+            self._coordinator.unwatch_join_group(group_id, _Told(callback, coordination.MemberJoinedGroup))
 
     def watch_leave_group(
         self, group_id: bytes, callback: EventCallback[coordination.MemberLeftGroup]
     ) -> None:
         """Call a function in `run_watchers` for each leave from now on. Raises `GroupNotCreated`."""
         self.get_members(group_id).get()
-        self._running.watch_leave_group(group_id, _Told(callback, coordination.MemberLeftGroup))
-        super().watch_leave_group(group_id, callback)
+        with translated():
+            self._running.watch_leave_group(group_id, _Told(callback, coordination.MemberLeftGroup))
+        super().watch_leave_group(group_name(group_id), callback)
 
     def unwatch_leave_group(
         self, group_id: bytes, callback: EventCallback[coordination.MemberLeftGroup]
     ) -> None:
         """End a watch. Raises `WatchCallbackNotFound`."""
-        super().unwatch_leave_group(group_id, callback)
-        self._coordinator.unwatch_leave_group(group_id, _Told(callback, coordination.MemberLeftGroup))
+        super().unwatch_leave_group(group_name(group_id), callback)
+        with translated():
+            self._coordinator.unwatch_leave_group(group_id, _Told(callback, coordination.MemberLeftGroup))
 
     def run_watchers(self, timeout: float | None = None) -> list[Any]:
         """Call the callbacks of all that was told since the last time; what they returned.
@@ -225,14 +228,16 @@ class GossipDriver(Leaders):
         """
         if not self._started:
             return []
-        until = time.monotonic() + (SETTLE_SECONDS if timeout is None else min(timeout, SETTLE_SECONDS))
-        with translated():
+        until = settle_by(timeout)
+        with translated():  # but not what callbacks raise
+            callbacks = self._coordinator.polled_callbacks()
             groups = {*self._hooks_join_group, *self._hooks_leave_group}
             requests = [self._coordinator.settle(group) for group in groups]
             for request in requests:
                 with suppress(TimeoutError):
-                    request.get(max(0.0, until - time.monotonic()))
-        return self._elected() + self._coordinator.run_callbacks()
+                    request.get(seconds_until(until))
+            elected = self._elected(until)
+        return callbacks.run(elected)
 
     # What an available, partition-tolerant system cannot offer.
 

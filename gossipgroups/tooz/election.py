@@ -9,39 +9,43 @@ never to keep data whole.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from tooz import coordination
 from tooz.coordination import EventCallback
 
 from gossipgroups.blocking import BlockingCoordinator
-from gossipgroups.errors import GroupNotCreated, MemberNotJoined
+from gossipgroups.errors import GroupNotCreated, MemberAlreadyJoined, MemberNotJoined
 from gossipgroups.ids import encode_name
+from gossipgroups.tooz.results import seconds_until
 
 PREFIX = "tooz.leader/"
 """Begins the name of a group of candidates; such groups are not shown as groups."""
 
 
-SETTLE_SECONDS = 1.0
-"""How long an election waits until all know of a candidate; later it is a matter of the next one."""
-
-
 class Election:
-    """The candidacies of one member."""
+    """The candidacies of one member, for one run of its coordinator.
+
+    Another process may stand with the same member id, so a candidacy counts as this one's by its node.
+    """
 
     def __init__(self, coordinator: BlockingCoordinator) -> None:
         self._coordinator = coordinator
         self._leads: set[str] = set()
 
     def run(
-        self, watched: Mapping[str, Iterable[EventCallback[Any]]]
+        self, watched: Mapping[str, Iterable[EventCallback[Any]]], until: float
     ) -> list[tuple[EventCallback[Any], coordination.LeaderElected]]:
-        """Stand for these groups; the callbacks to call, as this member now leads their groups."""
+        """Stand for these groups; the callbacks to call, as this member now leads their groups.
+
+        Waits for others to know of it until that moment; later it is a matter of the next election.
+        """
         calls: list[tuple[EventCallback[Any], coordination.LeaderElected]] = []
         for group, callbacks in watched.items():
-            if group not in self._leads and not self._stand(group):
+            if group not in self._leads and not self._stand(group, until):
                 continue  # who claims before that is told may not be alone with the claim
-            if leader(self._candidates(group)) != self._coordinator.member_id:
+            if not self._is_leader(group):
                 self._leads.discard(group)
             elif group not in self._leads:
                 self._leads.add(group)
@@ -53,24 +57,34 @@ class Election:
 
     def withdraw(self, group: str) -> bool:
         """Stand for a group no more; whether this member led it."""
-        led = leader(self._candidates(group)) == self._coordinator.member_id
+        led = self._is_leader(group)
         self._leads.discard(group)
-        try:
-            self._coordinator.leave_group(PREFIX + group).get()
-        except (GroupNotCreated, MemberNotJoined):
-            return False
+        if self._stands(group):
+            with suppress(GroupNotCreated, MemberNotJoined):
+                self._coordinator.leave_group(PREFIX + group).get()
         return led
 
-    def _stand(self, group: str) -> bool:
+    def _stand(self, group: str, until: float) -> bool:
         """Be a candidate; whether that was told, so that all know it unless they are in trouble."""
-        candidates = self._candidates(group)
-        if self._coordinator.member_id in candidates:
-            try:
-                return self._coordinator.settle(PREFIX + group).get(SETTLE_SECONDS)
-            except TimeoutError:
-                return False
-        term = 1 + max((_term(each) or 0 for each in candidates.values()), default=0)
-        return self._coordinator.join_group(PREFIX + group, {"term": term}, create=True).get()
+        if self._stands(group):
+            request = self._coordinator.settle(PREFIX + group)
+        else:
+            term = 1 + max((_term(each) or 0 for each in self._candidates(group).values()), default=0)
+            request = self._coordinator.join_group(PREFIX + group, {"term": term}, create=True)
+        try:
+            return request.get(seconds_until(until))
+        except (TimeoutError, MemberAlreadyJoined):
+            return False
+
+    def _stands(self, group: str) -> bool:
+        try:
+            held = self._coordinator.get_member_info(PREFIX + group, self._coordinator.member_id).get()
+        except (GroupNotCreated, MemberNotJoined):
+            return False
+        return held.node_id == self._coordinator.node.node_id
+
+    def _is_leader(self, group: str) -> bool:
+        return leader(self._candidates(group)) == self._coordinator.member_id and self._stands(group)
 
     def _candidates(self, group: str) -> dict[str, Any]:
         try:

@@ -8,14 +8,14 @@ from __future__ import annotations
 from typing import Any
 
 import tooz
-from tooz import coordination, utils
+from tooz import coordination
 from tooz.coordination import CoordAsyncResult, EventCallback
 
 from gossipgroups.blocking import BlockingCoordinator
 from gossipgroups.callbacks import call_each
-from gossipgroups.ids import check_name, encode_name
+from gossipgroups.ids import check_name, decode_name, encode_name
 from gossipgroups.tooz.election import PREFIX, Election, leader
-from gossipgroups.tooz.results import Result, translated
+from gossipgroups.tooz.results import Result, group_name, settle_by, translated
 
 
 class _Leader(Result[Any]):
@@ -45,24 +45,27 @@ class Leaders(coordination.CoordinationDriver):
         Raises `tooz.ToozError` for a group id of more than 243 bytes.
         """
         self._advisory()
+        name = group_name(group_id)
         with translated():
-            check_name("group of candidates", encode_name(PREFIX) + utils.to_binary(group_id, "utf-8"))
-        super().watch_elected_as_leader(group_id, callback)
+            check_name("group of candidates", encode_name(PREFIX) + name)
+        super().watch_elected_as_leader(name, callback)
 
     def unwatch_elected_as_leader(
         self, group_id: bytes, callback: EventCallback[coordination.LeaderElected]
     ) -> None:
         """End a watch; with the last one of a group, stand for it no more. `WatchCallbackNotFound`."""
         election = self._advisory()
-        super().unwatch_elected_as_leader(group_id, callback)
-        if group_id not in self._hooks_elected_leader and self._started:
+        name = group_name(group_id)
+        super().unwatch_elected_as_leader(name, callback)
+        if name not in self._hooks_elected_leader and self._started:
             with translated():
-                election.withdraw(check_name("group id", group_id))
+                election.withdraw(decode_name(name))
 
     def run_elect_coordinator(self) -> None:
         """Stand for the groups watched, and call the callbacks of those that this member now leads."""
         self._advisory()
-        self._elected()
+        self._running  # noqa: B018  (raises unless started)
+        call_each(self._elected(settle_by()))
 
     def get_leader(self, group_id: bytes) -> CoordAsyncResult[bytes]:
         """Who leads a group, as held here; `None` if nobody stands. Two sides of a partition may differ."""
@@ -86,19 +89,15 @@ class Leaders(coordination.CoordinationDriver):
             )
         return self._election
 
-    def _elected(self) -> list[Any]:
-        """Hold the elections that are watched; what the callbacks returned."""
+    def _elected(self, until: float) -> list[tuple[EventCallback[Any], coordination.LeaderElected]]:
+        """Hold the elections that are watched; the callbacks to call."""
         if self._election is None:
             return []
-        self._running  # noqa: B018  (raises unless started)
-        watched = {
-            check_name("group id", group): tuple(callbacks)
-            for group, callbacks in self._hooks_elected_leader.items()
-            if callbacks
-        }
+        # A copy: another thread may begin or end a watch.
+        hooks = self._hooks_elected_leader.copy()
+        watched = {decode_name(group): tuple(callbacks) for group, callbacks in hooks.items() if callbacks}
         with translated():
-            calls = self._election.run(watched)
-        return call_each(calls)
+            return self._election.run(watched, until)
 
 
 def _leader(candidates: dict[str, Any]) -> bytes | None:

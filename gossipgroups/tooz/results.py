@@ -7,6 +7,7 @@ cause; nothing of ours escapes untranslated.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Generic, TypeVar
@@ -24,9 +25,13 @@ from gossipgroups.errors import (
     MemberNotJoined,
     SeedsUnreachable,
 )
-from gossipgroups.ids import encode_name
+from gossipgroups.ids import check_name, encode_name
 
 logger = logging.getLogger("gossipgroups")
+
+SETTLE_SECONDS = 1.0
+"""How long watchers and elections wait for changes that are about to converge; later ones are for the next
+call."""
 
 T = TypeVar("T")
 V = TypeVar("V")
@@ -56,6 +61,22 @@ def translated() -> Iterator[None]:
     except tuple(ERRORS) as error:
         made = next(make for kind, make in ERRORS.items() if isinstance(error, kind))
         raise made(error) from error
+
+
+def group_name(group_id: bytes | str) -> bytes:
+    """A group id as tooz's hooks are keyed here, however it was given. Raises `tooz.ToozError`."""
+    with translated():
+        return encode_name(check_name("group id", group_id))
+
+
+def settle_by(timeout: float | None = None) -> float:
+    """When waiting ends, on the monotonic clock: in `timeout` seconds, or in `SETTLE_SECONDS` if sooner."""
+    return time.monotonic() + (SETTLE_SECONDS if timeout is None else min(timeout, SETTLE_SECONDS))
+
+
+def seconds_until(moment: float) -> float:
+    """The time that is left, 0 when it is over."""
+    return max(0.0, moment - time.monotonic())
 
 
 class Result(coordination.CoordAsyncResult[T], Generic[T]):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from typing import Any
 
 import pytest
@@ -10,7 +12,9 @@ import tooz
 from hypothesis import given
 from hypothesis import strategies as st
 from tooz import coordination
+from tooz.coordination import Hooks
 
+from gossipgroups.blocking import Request
 from gossipgroups.tooz.election import PREFIX, leader
 from tests.tooz.site import GROUP, Site, Told, ignore, names
 from tests.waiting import LIMIT, wait_until
@@ -111,6 +115,93 @@ def test_a_leader_that_was_taken_out_stands_again(site: Site) -> None:
     other.stop()
     coordinator.run_watchers()
     assert (len(first), len(second)) == (2, 1)
+
+
+def test_of_two_processes_with_one_member_id_one_leads(site: Site) -> None:
+    one, same = (site.started(b"a", leader="advisory") for _ in range(2))
+    first, second = Told(), Told()
+    for _ in range(2):
+        for each, told in ((one, first), (same, second)):
+            if not each._hooks_elected_leader:
+                each.watch_elected_as_leader(GROUP, told)
+            each.run_watchers()
+    assert (len(first), len(second)) == (1, 0)
+    assert not same.stand_down_group_leader(GROUP)
+    same.unwatch_elected_as_leader(GROUP, second)
+    assert one.get_leader(GROUP).get(LIMIT) == b"a", "it has not taken out the other's candidacy"
+    same.watch_elected_as_leader(GROUP, second)
+    one.stop()
+    same.run_watchers()
+    assert (len(first), len(second)) == (1, 1)
+
+
+def test_an_election_keeps_to_the_time_limit(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    coordinator = site.started(b"a", leader="advisory")
+    told = Told()
+    coordinator.watch_elected_as_leader(GROUP, told)
+    never: Request[bool] = Request(Future())
+    monkeypatch.setattr(coordinator._coordinator, "join_group", lambda *_, **__: never)
+    returned: list[Any] = []
+    thread = threading.Thread(target=lambda: returned.append(coordinator.run_watchers(0.01)), daemon=True)
+    thread.start()
+    thread.join(LIMIT)
+    assert returned == [[]]
+    monkeypatch.undo()
+    coordinator.run_watchers()
+    assert len(told) == 1
+
+
+def test_a_leader_that_starts_again_is_elected_again(site: Site) -> None:
+    coordinator = site.started(b"a", leader="advisory")
+    told = Told()
+    coordinator.watch_elected_as_leader(GROUP, told)
+    for lives in (1, 2):
+        coordinator.run_watchers()
+        assert len(told) == lives
+        assert coordinator.get_leader(GROUP).get(LIMIT) == b"a"
+        coordinator.stop()
+        coordinator.start()
+
+
+def test_a_watch_may_begin_during_an_election(site: Site) -> None:
+    coordinator = site.started(b"a", leader="advisory")
+    told = Told()
+
+    class Busy(Hooks):
+        """Read while another thread begins a watch."""
+
+        def __iter__(self) -> Iterator[Any]:
+            coordinator.watch_elected_as_leader(b"other", told)
+            return super().__iter__()
+
+    coordinator._hooks_elected_leader[GROUP] = Busy([told])
+    coordinator.run_watchers()
+    assert {event.group_id for event in told} == {GROUP}
+    coordinator.run_elect_coordinator()
+    assert {event.group_id for event in told} == {GROUP, b"other"}
+
+
+def test_a_callback_of_a_leader_that_raises_takes_nothing_from_watches(site: Site) -> None:
+    coordinator, other = site.started(b"a", leader="advisory"), site.started(b"b")
+    coordinator.create_group(GROUP).get(LIMIT)
+    told = Told()
+
+    def fail(event: Any) -> None:
+        raise LookupError("the application's own")
+
+    coordinator.watch_elected_as_leader(GROUP, fail)
+    coordinator.watch_join_group(GROUP, told)
+    other.join_group(GROUP).get(LIMIT)
+    with pytest.raises(LookupError):
+        coordinator.run_watchers()
+    assert names(told) == [("MemberJoinedGroup", b"b")]
+
+
+def test_a_callback_of_a_leader_may_stop_the_coordinator(site: Site) -> None:
+    coordinator = site.started(b"a", leader="advisory")
+    coordinator.watch_elected_as_leader(GROUP, lambda event: coordinator.stop())
+    assert coordinator.run_watchers() == [None]
+    assert not coordinator.is_started
 
 
 def test_others_cannot_upset_an_election_with_odd_capabilities(site: Site) -> None:

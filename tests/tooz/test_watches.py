@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
-from typing import Any
+from typing import Any, cast
 
 import pytest
+import tooz
 from tooz import coordination
 
+import gossipgroups as gg
 from tests.tooz.site import GROUP, Site, Told, ignore, names
 from tests.waiting import LIMIT
 
@@ -52,6 +54,58 @@ def test_a_watch_begins_with_the_members_that_are_there(site: Site) -> None:
     coordinator.unwatch_leave_group(GROUP, told)
     other.leave_group(GROUP).get(LIMIT)
     assert coordinator.run_watchers() == []
+
+
+def test_ids_given_as_str_and_as_bytes_are_one_id(site: Site) -> None:
+    coordinator, other = site.started(b"a"), site.started(b"b")
+    coordinator.create_group(GROUP).get(LIMIT)
+    told = Told()
+    as_str, as_bytes = cast(bytes, GROUP.decode()), GROUP
+    for watch, unwatch in (
+        (coordinator.watch_join_group, coordinator.unwatch_join_group),
+        (coordinator.watch_leave_group, coordinator.unwatch_leave_group),
+    ):
+        for one, same in ((as_str, as_bytes), (as_bytes, as_str)):
+            watch(one, told)
+            unwatch(same, told)
+    other.join_group(as_str).get(LIMIT)
+    other.leave_group(as_bytes).get(LIMIT)
+    assert coordinator.run_watchers() == []
+    with pytest.raises(tooz.ToozError, match="group id"):
+        coordinator.unwatch_join_group(cast(bytes, None), told)
+
+
+def test_what_callbacks_raise_is_not_translated(site: Site) -> None:
+    coordinator, other = site.started(b"a"), site.started(b"b")
+    coordinator.create_group(GROUP).get(LIMIT)
+
+    def fail(event: Any) -> None:
+        raise gg.CoordinatorClosed("another coordinator, the application's own")
+
+    coordinator.watch_join_group(GROUP, fail)
+    other.join_group(GROUP).get(LIMIT)
+    with pytest.raises(gg.CoordinatorClosed, match="the application's own"):
+        coordinator.run_watchers()
+
+
+def test_a_watch_that_begins_while_another_thread_stops_is_a_tooz_error(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    coordinator = site.started(b"a")
+    coordinator.create_group(GROUP).get(LIMIT)
+    read = coordinator.get_members
+    gossip = coordinator._coordinator
+
+    def read_and_end(group_id: bytes) -> Any:
+        held = read(group_id)
+        held.get(LIMIT)
+        gossip._link.stop().result(LIMIT)
+        return held
+
+    monkeypatch.setattr(coordinator, "get_members", read_and_end)
+    with pytest.raises(tooz.ToozError, match="stopped"):
+        coordinator.watch_join_group(GROUP, ignore)
+    assert not coordinator._hooks_join_group
 
 
 def test_a_group_that_is_not_there_cannot_be_watched(site: Site) -> None:
@@ -153,4 +207,4 @@ def test_a_start_while_a_callback_is_at_work_lets_no_old_event_out(site: Site, w
     third.join_group(GROUP).get(LIMIT)
     other.leave_group(GROUP).get(LIMIT)
     coordinator.run_watchers()
-    assert names(told[1:]) == [("MemberJoinedGroup", b"c"), ("MemberLeftGroup", b"b")]
+    assert sorted(names(told[1:])) == [("MemberJoinedGroup", b"c"), ("MemberLeftGroup", b"b")]
