@@ -6,6 +6,8 @@ is told each change once, whatever the callbacks raise; what this library cannot
 
 from __future__ import annotations
 
+import os
+import threading
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +17,6 @@ from tooz import coordination, locking, partitioner
 from tooz.coordination import Characteristics, CoordAsyncResult, EventCallback
 
 from gossipgroups.blocking import BlockingCoordinator
-from gossipgroups.errors import CoordinatorClosed
 from gossipgroups.events import MemberJoinedGroup, MemberLeftGroup
 from gossipgroups.ids import check_name, encode_name
 from gossipgroups.snapshot import MemberInfo
@@ -57,6 +58,9 @@ class GossipDriver(Leaders):
         with translated():
             name = encode_name(check_name("member id", member_id))
         super().__init__(name, parsed_url, options)
+        self._life = threading.RLock()
+        self._stopping = False
+        self._pid = os.getpid()
         self._options = read_options(parsed_url, options)
         self._make()
 
@@ -67,23 +71,42 @@ class GossipDriver(Leaders):
 
     # Life.
 
+    def start(self, start_heart: bool = False) -> None:
+        """Join the cluster. Raises `ToozConnectionError` when no seed answers."""
+        with self._life:
+            super().start(start_heart)
+
     def _start(self) -> None:
         with translated():
             self._coordinator.start()
+        self._pid = os.getpid()
         if self._election is not None:
             self._election = Election(self._coordinator)
 
+    def stop(self) -> None:
+        """Leave all groups and the cluster. Watches go on after the next start."""
+        with self._life:
+            self._stopping = True
+            try:
+                super().stop()
+            finally:
+                self._stopping = False
+
     def _stop(self) -> None:
-        try:
-            self._coordinator.stop()
-        except CoordinatorClosed:
+        if os.getpid() != self._pid:
             # Started in the process that this one was forked from, where it goes on: here, a new one may.
             self._make()
             for hooks in (self._hooks_join_group, self._hooks_leave_group, self._hooks_elected_leader):
                 hooks.clear()
+        elif self._coordinator.is_started:  # else an earlier stop was given up
+            with translated():
+                self._coordinator.stop()
 
     def heartbeat(self) -> float:
         """Renew the lease (option `timeout`); the seconds in which to call again."""
+        if self._stopping:
+            # tooz's heart tries again for as long as this raises, and the stop waits for the heart.
+            return BEAT_SECONDS
         with translated():
             self._running.renew_lease()
         return self._options.lease or BEAT_SECONDS

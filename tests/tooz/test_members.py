@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from contextlib import suppress
 from typing import cast
 
@@ -123,6 +124,78 @@ def test_a_heart_that_starts_with_the_coordinator_beats_at_once(
     assert "Retrying" not in caplog.text
 
 
+def test_a_stop_ends_though_the_gossip_loop_has_died_and_the_heart_tries_for_ever(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    coordinator = site.made(b"a")  # not by the site, which would stop it as well
+    coordinator.start()
+    link = coordinator._coordinator._link
+
+    def defect() -> None:
+        raise LookupError("a defect of ours")
+
+    link.on_renew = defect
+    coordinator.heartbeat()
+    link.stopped.result(LIMIT)
+    coordinator.heart.start()
+    wait_until(lambda: "Retrying" in caplog.text, "a beat that raises")
+    stop = threading.Thread(target=coordinator.stop, daemon=True)
+    stop.start()
+    stop.join(LIMIT)
+    assert not stop.is_alive()
+    assert not coordinator.is_started
+    with pytest.raises(tooz.ToozError, match="start"):
+        coordinator.heartbeat()
+
+
+def test_of_many_stops_at_once_each_is_quiet_or_a_tooz_error_and_watches_survive(site: Site) -> None:
+    coordinator, other = site.started(b"a"), site.started(b"b")
+    coordinator.create_group(GROUP).get(LIMIT)
+    told = Told()
+    coordinator.watch_join_group(GROUP, told)
+    raised: list[BaseException] = []
+
+    def stop() -> None:
+        try:
+            coordinator.stop()
+        except BaseException as error:
+            raised.append(error)
+
+    threads = [threading.Thread(target=stop) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(LIMIT)
+    assert all(isinstance(error, tooz.ToozError) for error in raised), raised
+    assert not coordinator.is_started
+    other.join_group(GROUP).get(LIMIT)
+    coordinator.start()
+    coordinator.run_watchers()
+    assert names(told) == [("MemberJoinedGroup", b"b")]
+
+
+def test_a_stop_that_takes_too_long_may_be_repeated_and_watches_survive(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    coordinator, other = site.started(b"a"), site.started(b"b")
+    coordinator.create_group(GROUP).get(LIMIT)
+    told = Told()
+    coordinator.watch_join_group(GROUP, told)
+    gate = threading.Event()
+    coordinator._coordinator._link.query(lambda snapshot: gate.wait(LIMIT))  # the gossip loop stands still
+    monkeypatch.setattr(gg.blocking, "START_MARGIN", 0.01)
+    with pytest.raises(coordination.OperationTimedOut):
+        coordinator.stop()
+    monkeypatch.undo()
+    gate.set()
+    coordinator.stop()
+    assert not coordinator.is_started
+    other.join_group(GROUP).get(LIMIT)
+    coordinator.start()
+    coordinator.run_watchers()
+    assert names(told) == [("MemberJoinedGroup", b"b")]
+
+
 def test_a_stop_is_known_to_others_and_a_start_begins_anew(site: Site) -> None:
     coordinator, other = site.made(b"a"), site.started(b"b")
     for number in range(3):
@@ -136,7 +209,7 @@ def test_a_stop_is_known_to_others_and_a_start_begins_anew(site: Site) -> None:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.filterwarnings("ignore:This process.*multi-threaded:DeprecationWarning")
 def test_a_forked_child_may_begin_anew(site: Site) -> None:
-    coordinator = site.started(b"a")
+    coordinator, unwatched = site.started(b"a"), site.started(b"b")
     coordinator.join_group_create(GROUP)
     coordinator.watch_leave_group(GROUP, ignore)
     reader, writer = os.pipe()
@@ -146,6 +219,10 @@ def test_a_forked_child_may_begin_anew(site: Site) -> None:
         with suppress(BaseException):
             with pytest.raises(tooz.ToozError):
                 coordinator.get_groups()
+            with pytest.raises(tooz.ToozError, match="fork"):
+                coordinator.run_watchers()
+            with pytest.raises(tooz.ToozError, match="fork"):
+                unwatched.run_watchers()
             coordinator.stop()
             coordinator.start()
             assert coordinator.get_members(GROUP).get(LIMIT) == {b"a"}
