@@ -2,8 +2,8 @@
 
 Law: candidates are members of a group of their own, each with the term that it drew: one more than the
 highest that it saw. Of those held present here the lowest (term, member id) leads, so whoever leads goes on
-leading when others come. Two sides of a partition have two leaders until it heals: good enough to save work,
-never to keep data whole.
+leading when others come. Two may take themselves for the leader: in a partition until it heals, after a hang
+or a lapse, or when they stand at the same moment. Good enough to save work, never to keep data whole.
 """
 
 from __future__ import annotations

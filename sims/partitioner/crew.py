@@ -31,6 +31,9 @@ class Member:
     ring: frozenset[str] = frozenset()
     at: float = 0.0
     """When the ring became so."""
+    leaving: bool = False
+    """It was asked to stop."""
+    ended: trio.Event = field(default_factory=trio.Event)
     troubles: list[str] = field(default_factory=list)
 
 
@@ -70,6 +73,7 @@ class Crew:
     async def stop(self, member: Member) -> None:
         """Let one leave gracefully."""
         self.live.remove(member)
+        member.leaving = True
         assert member.process.stdin is not None
         await member.process.stdin.aclose()
 
@@ -83,6 +87,16 @@ class Crew:
             return max((member.at for member in self.live), default=0.0)
         return None
 
+    async def gone(self) -> None:
+        """Wait until all that were asked to stop have ended; one that does not is a trouble."""
+        with trio.move_on_after(LIMIT):
+            for member in self.all:
+                if member.leaving:
+                    await member.ended.wait()
+        for member in self.all:
+            if member.leaving and not member.ended.is_set():
+                member.troubles.append(f"{member.name} was asked to stop and has not ended in {LIMIT:g} s")
+
     async def _listen(self, member: Member) -> None:
         assert member.process.stdout is not None
         buffered = b""
@@ -95,11 +109,14 @@ class Crew:
                     if said["trouble"]:
                         member.troubles.append(f"{member.name}: {said['trouble']}")
                 self._changed.set()
-        await member.process.wait()
+        status = await member.process.wait()
         if member in self.live:
-            member.troubles.append(f"{member.name} has ended with status {member.process.returncode}")
+            member.troubles.append(f"{member.name} has ended with status {status}")
             self.live.remove(member)
             self._changed.set()
+        elif member.leaving and status:
+            member.troubles.append(f"{member.name} was asked to stop and has ended with status {status}")
+        member.ended.set()
 
 
 def troubles(members: Iterable[Member]) -> list[str]:

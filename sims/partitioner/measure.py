@@ -82,6 +82,8 @@ async def churn(url: str, poll: float, seconds: float, chance: random.Random, pr
         progress.doing("waiting for equal rings")
         equal = await crew.agree()
         took = trio.current_time() - ended
+        progress.doing("waiting for the end of who was stopped")
+        await crew.gone()
         size = len(crew.live)
     raised = troubles(crew.all)
     unknown = sum("UnknownNode" in each for each in raised)

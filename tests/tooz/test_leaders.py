@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import tooz
@@ -65,7 +65,7 @@ def test_who_stands_down_is_a_candidate_again_at_the_next_election(site: Site) -
     assert coordinator.get_leader(GROUP).get(LIMIT) is None
     coordinator.run_elect_coordinator()
     assert len(told) == 2
-    coordinator.unwatch_elected_as_leader(GROUP, told)
+    coordinator.unwatch_elected_as_leader(cast(bytes, GROUP.decode()), told)  # an id is an id
     wait_until(lambda: coordinator.get_leader(GROUP).get(LIMIT) is None, "the end of the candidacy")
 
 
