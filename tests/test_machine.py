@@ -6,19 +6,21 @@ the shortest schedule that shows it.
 The first seed at which each rule broken on purpose is caught, and what it shows:
 
     keep_bits                     0   truth
-    mix_stamps                    0   agreement
-    mix_digests                  12   truth
-    ignore_digest                 0   truth
-    settle_by_majority            0   truth
-    never_refute                  0   rest: live nodes held dead
-    merge_latest                  0   presence: one went back
-    revive_without_incarnation    0   status: dead to alive at one incarnation
-    raise_others_incarnation      0   incarnation
-    keep_deaths_to_oneself        3   rest: newcomers never hear of the dead
-    ignore_epoch                  2   view: not that of its maps
-    never_repair                  0   rest: replicas differ
-    members_before_their_group    0   alternation
-    forget_the_dead               2   rest: two halves
+    mix_stamps                    0   truth
+    mix_digests                   1   truth
+    ignore_digest                 1   truth
+    settle_by_majority            1   truth
+    settle_what_settled_before    1   truth: at most some time before
+    settle_requests_at_once       4   outcome: done, and not told
+    never_refute                  1   rest: live nodes held dead
+    merge_latest                  1   presence: one went back
+    revive_without_incarnation    1   status: dead to alive at one incarnation
+    raise_others_incarnation      1   incarnation
+    keep_deaths_to_oneself       11   rest: newcomers never hear of the dead
+    ignore_epoch                  1   view: not that of its maps
+    never_repair                  4   rest: replicas differ
+    members_before_their_group    4   alternation
+    forget_the_dead              11   rest: two halves
 """
 
 from __future__ import annotations
@@ -36,6 +38,7 @@ from gossipgroups.groups.epochs import epoch_of, exists
 from gossipgroups.groups.replica import Change, Replica
 from gossipgroups.ids import NodeId
 from gossipgroups.node import Node
+from gossipgroups.operations import Operations
 from gossipgroups.reconcile import Reconciler
 from gossipgroups.registers import NodeRegister, PresenceRegister, Register
 from gossipgroups.reports import Reports
@@ -133,6 +136,27 @@ def settle_by_majority(patch: pytest.MonkeyPatch) -> None:
         return 2 * (settlement.bits & required).bit_count() > required.bit_count()
 
     patch.setattr(Convergence, "_complete", broken)
+
+
+def settle_what_settled_before(patch: pytest.MonkeyPatch) -> None:
+    """A view that has settled once counts as settled when it comes back."""
+    rule = Convergence._complete
+    past: set[tuple[int, Scope, int, int]] = set()
+
+    def broken(self: Convergence, settlement: Settlement, required: int) -> bool:
+        scope = next(each for each, held in self._scopes.items() if held is settlement)
+        view = (id(self), scope, settlement.digest, settlement.live)
+        if rule(self, settlement, required):
+            past.add(view)
+        return view in past and settlement.live == self._live.digest
+
+    patch.setattr(Convergence, "_complete", broken)
+
+
+def settle_requests_at_once(patch: pytest.MonkeyPatch) -> None:
+    """Who asks to settle is told at once that all was told."""
+    rule = Operations.pending
+    patch.setattr(Operations, "pending", lambda self, scopes: rule(self, ()))
 
 
 def never_refute(patch: pytest.MonkeyPatch) -> None:
@@ -248,6 +272,8 @@ MUTATIONS: tuple[Callable[[pytest.MonkeyPatch], None], ...] = (
     mix_digests,
     ignore_digest,
     settle_by_majority,
+    settle_what_settled_before,
+    settle_requests_at_once,
     never_refute,
     merge_latest,
     revive_without_incarnation,

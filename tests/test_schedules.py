@@ -224,11 +224,11 @@ def test_explore_keeps_the_shortest_schedule_and_replay_shows_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("gossipgroups.convergence.Convergence._complete", lambda *_: True)
-    arguments = ["--seeds", "1", "--first-seed", "3", "--jobs", "1", "--out", str(tmp_path)]
+    arguments = ["--seeds", "1", "--first-seed", "1", "--jobs", "1", "--out", str(tmp_path)]
     run = CliRunner().invoke(explore.main, arguments)
     assert run.exit_code == 1
-    assert "seed 3: Broken: " in run.output
-    path = tmp_path / "broken-3.json"
+    assert "seed 1: Broken: " in run.output
+    path = tmp_path / "broken-1.json"
     assert f"replay it with: python -m sims.replay {path}" in run.output
     again = CliRunner().invoke(replaying.main, [str(path)])
     assert again.exit_code == 1

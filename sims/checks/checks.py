@@ -10,7 +10,7 @@ from gossipgroups.ids import Address
 from gossipgroups.operations import Outcome
 from sims.checks.broken import Broken
 from sims.checks.forward import Forward
-from sims.checks.holdings import Holdings
+from sims.checks.holdings import Holdings, is_takeover
 from sims.checks.limits import check_datagram, check_limits
 from sims.checks.outcomes import Outcomes
 from sims.checks.reports import Reports
@@ -37,7 +37,7 @@ class Checks(Watcher):
         self._statuses = Statuses(self.tally)
         self._forward = Forward()
         self._settled = Settled(self._holdings, self.tally)
-        self._reports = Reports(self._holdings, self.tally)
+        self._reports = Reports(self._holdings, self._settled, self.tally)
         self._outcomes = Outcomes(self._reports, self.tally)
         self._calls = 0
 
@@ -57,6 +57,7 @@ class Checks(Watcher):
         if pairs:
             self._statuses.changed(process, pairs)
             self._forward.changed(process, pairs)
+            self.tally["member taken over"] += sum(is_takeover(*pair) for pair in pairs)
             check_views(process, holding.follow(pairs))
             self._reports.held(process)
         self._settled.look(process)

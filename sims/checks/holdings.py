@@ -45,6 +45,16 @@ def is_live(register: Register | None) -> bool:
     return isinstance(register, NodeRegister) and register.status in (Status.ALIVE, Status.SUSPECT)
 
 
+def is_takeover(old: Register | None, new: Register) -> bool:
+    """Whether a member that is there goes from one node to another."""
+    return (
+        isinstance(old, PresenceRegister)
+        and isinstance(new, PresenceRegister)
+        and old.node_id != new.node_id
+        and None not in (old.capabilities, new.capabilities)
+    )
+
+
 def view_of(replica: Replica, group: str) -> dict[str, PresenceRegister]:
     """The view of a group, computed anew from the three maps."""
     register = replica.groups.get(group)

@@ -1,6 +1,7 @@
 """Reports: what a node tells its application.
 
-truth         told as converged: every node that the teller holds alive has held what it holds now
+truth         told as converged: every node that the teller holds alive has held what it holds now, at the
+              stamp at which it does
 alternation   created, then joins and leaves in turn for each member, then deleted; capabilities change
               between join and leave; nodes join and are gone in turn
 sum           after a report the events so far add up to what is held
@@ -24,8 +25,10 @@ from gossipgroups.events import (
     NodeSuspected,
 )
 from gossipgroups.ids import NodeId
+from gossipgroups.wire.messages import ROOT, Scope
 from sims.checks.broken import Broken
 from sims.checks.holdings import Holdings, alive_of, is_live, view_of
+from sims.checks.settled import Settled
 from sims.engine import Process
 
 
@@ -42,8 +45,9 @@ class Told:
 class Reports:
     """The check of events."""
 
-    def __init__(self, holdings: Holdings, tally: Counter[str]) -> None:
+    def __init__(self, holdings: Holdings, settled: Settled, tally: Counter[str]) -> None:
         self._holdings = holdings
+        self._settled = settled
         self._tally = tally
         self._told: dict[NodeId, Told] = defaultdict(Told)
         self.count = 0
@@ -99,15 +103,23 @@ class Reports:
                 views[event.group_id] = event if event.converged else views.get(event.group_id)
         if groups is not None:
             self.true_groups(process, groups)
+            self._witnessed(process, ROOT, groups)
         for group, converged in views.items():
             if converged is not None:
                 self.true_view(process, group, converged)
+                self._witnessed(process, group, converged)
             held = set(view_of(process.node.state.replica, group))
             if told.members[group] != held:
                 raise Broken(
                     "sum",
                     f"{process.name}: told {sorted(told.members[group])} of {group}, holds {sorted(held)}",
                 )
+
+    def _witnessed(self, process: Process, scope: Scope, what: object) -> None:
+        """Whatever the teller's bits say, those that it holds alive were there."""
+        who = self._settled.who_did_not_witness(process, scope)
+        if who is not None:
+            raise Broken("truth", f"{process.name}: {what}, but {who} held this at most some time before")
 
     def _alternate(self, process: Process, told: Told, event: GroupEvent) -> None:
         members, there = told.members[event.group_id], told.exists[event.group_id]

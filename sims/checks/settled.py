@@ -1,6 +1,7 @@
 """Settled views: truth, order and agreement, of each one that a node comes to, reported or not.
 
-    truth       every node that it holds alive has held exactly this view
+    truth       every node that it holds alive has held exactly this view, at this stamp: having held the
+                same view some time before does not count
     order       at one stamp a node holds one view under one live set, and stamps only rise
     agreement   settled at the same stamp, with a node in common: the same view
     digest      one digest of a scope stands for one view
@@ -11,6 +12,7 @@ Law: what is compared are marks computed from the maps, not the library's digest
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Iterable
 
 from gossipgroups.ids import NodeId
 from gossipgroups.wire.messages import ROOT, WHOLE, Scope
@@ -30,6 +32,8 @@ class Settled:
         self._tally = tally
         self._positions: dict[NodeId, dict[Scope, Position]] = defaultdict(dict)
         self._settled: dict[NodeId, dict[Scope, Position]] = defaultdict(dict)
+        self._held: dict[NodeId, set[tuple[Scope, Position]]] = defaultdict(set)
+        """All positions so far."""
         self._agreed: dict[tuple[Scope, int], dict[Mark, list[tuple[frozenset[NodeId], str]]]] = defaultdict(
             dict
         )
@@ -51,8 +55,25 @@ class Settled:
                         "order", f"{process.name}: {_named(scope)} went from (stamp, D, L) {before} to {now}"
                     )
                 positions[scope] = now
+                self._held[node.node_id].add((scope, now))
             if scope not in convergence.open and settled.get(scope) != now:
                 self._check(process, scope, now, each.bits)
+
+    def who_did_not_witness(self, process: Process, scope: Scope) -> str | None:
+        """Of those that a process holds alive, the first that was never where it is with a scope.
+
+        Having been where it is with the whole is as good. `None` when there is nobody.
+        """
+        alive = alive_of(process.node.state.replica)
+        positions = self._positions[process.node.node_id]
+        who = self._who_was_not_at(scope, positions.get(scope), alive)
+        return who and self._who_was_not_at(WHOLE, positions.get(WHOLE), alive)
+
+    def _who_was_not_at(self, scope: Scope, position: Position | None, nodes: Iterable[NodeId]) -> str | None:
+        for node_id in nodes:
+            if position is None or (scope, position) not in self._held[node_id]:
+                return self._holdings[node_id].process.name if node_id in self._holdings else node_id.hex()
+        return None
 
     def _check(self, process: Process, scope: Scope, now: Position, bits: int) -> None:
         node = process.node
@@ -73,6 +94,12 @@ class Settled:
         name = self._holdings.who_never_held(process, scope)
         if name is not None:
             raise Broken("truth", f"{process.name} settled {_named(scope)}, but {name} never held this view")
+        if who := self._who_was_not_at(scope, now, alive):
+            raise Broken(
+                "truth",
+                f"{process.name} settled {_named(scope)}, but {who} never held this view at stamp {now[0]}, "
+                "at most some time before",
+            )
         mark = self._holdings[node.node_id].of(scope)
         meaning = self._meanings.setdefault((scope, now[1], now[2] if scope in (ROOT, WHOLE) else 0), mark)
         if meaning != mark:

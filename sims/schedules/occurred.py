@@ -12,7 +12,7 @@ DISTINCT_CUTS = 50
 SEEDS_FOR_CUTS = 1000
 
 MUST_OCCUR: dict[str, tuple[str, ...]] = {
-    "operation": tuple(OPERATIONS),
+    "operation": (*OPERATIONS, "member taken over"),
     "process": (
         *(what for what in FAULTS if what not in ("skew", "jump")),
         *("quick", "stopped, told", "stopped, not told", "stalls", "port refused", "overflow"),
