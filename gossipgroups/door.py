@@ -5,25 +5,32 @@ Law: an argument that cannot be right is refused here, in the caller's thread, b
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
+from os import PathLike
 from typing import Any
 
 from gossipgroups.config import Config
-from gossipgroups.errors import CoordinatorClosed, InvalidValue
+from gossipgroups.errors import CoordinatorClosed, InvalidValue, KeyInUse, KeyNotHeld
 from gossipgroups.events import MemberJoinedGroup, MemberLeftGroup
 from gossipgroups.groups.rules import Create, Delete, Join, Leave, Settle, Update
 from gossipgroups.ids import NodeId, check_name
+from gossipgroups.key_source import KeySource, find_keys, ring_of
+from gossipgroups.keys import KEY_ID_BYTES, Key, KeyRing
 from gossipgroups.registers import encode_capabilities
-from gossipgroups.snapshot import NodeInfo
+from gossipgroups.snapshot import NodeInfo, Snapshot
 from gossipgroups.transport.link import Link, Settings, Ticket
 from gossipgroups.url import check_seed, format_endpoint, parse_endpoint
 from gossipgroups.watches import Callback, Kind, Watch, WatchTable
 
 Name = str | bytes
 """A group or member id as the application gives it: `bytes` are UTF-8 with surrogateescape."""
+Keys = KeySource | str | PathLike[str]
+"""Keys as the application gives them: a ring, a key file or its path, or "env:NAME"."""
 
 
-def check_settings(
+def check_settings(  # noqa: PLR0913  (one of them is positional)
     member_id: Name,
     *,
     bind: str,
@@ -33,6 +40,7 @@ def check_settings(
     config: Config,
     join_timeout: float,
     lease: float | None = None,
+    keys: Keys | None = None,
 ) -> Settings:
     """Settings of checked arguments. Raises `InvalidValue` or `LimitExceeded`."""
     if isinstance(seeds, str | bytes) or not isinstance(seeds, Iterable | None):
@@ -53,6 +61,7 @@ def check_settings(
         config=config,
         join_timeout=float(join_timeout),
         lease=None if lease is None else float(lease),
+        keys=None if keys is None else _check_keys(keys),
     )
 
 
@@ -74,7 +83,7 @@ class Door:
         own = self._link.snapshot.registers.get(self._link.node_id or NodeId(b""))
         if own is None:
             raise CoordinatorClosed("the coordinator has no node yet: start it first")
-        return NodeInfo(own.node_id, own.name, own.address, own.status, own.incarnation)
+        return NodeInfo.of(own)
 
     def nodes(self) -> tuple[NodeInfo, ...]:
         """Every node held, live or not, as frozen snapshots: id, name, address, status, incarnation."""
@@ -93,6 +102,35 @@ class Door:
             "stalls": stats.stalls,
             "refutations": stats.refutations,
         }
+
+    def _add_key(self, key: Key) -> Future[None]:
+        if not isinstance(key, Key):
+            raise InvalidValue(f"key is {type(key).__name__}, it must be a Key: Key.parse(text)")
+        return self._link.change_keys(lambda ring, snapshot: ring.add(key))
+
+    def _use_key(self, key_id: str, force: bool) -> Future[None]:
+        wanted = _check_key_id(key_id)
+
+        def use(ring: KeyRing, snapshot: Snapshot) -> KeyRing:
+            changed = ring.use(wanted)
+            without = _live(snapshot, lambda node: wanted not in node.key_ids)
+            if without and not force:
+                raise KeyNotHeld(wanted, without)
+            return changed
+
+        return self._link.change_keys(use)
+
+    def _remove_key(self, key_id: str, force: bool) -> Future[None]:
+        wanted = _check_key_id(key_id)
+
+        def remove(ring: KeyRing, snapshot: Snapshot) -> KeyRing:
+            changed = ring.remove(wanted)
+            users = _live(snapshot, lambda node: node.key_ids[:1] == (wanted,))
+            if users and not force:
+                raise KeyInUse(wanted, users)
+            return changed
+
+        return self._link.change_keys(remove)
 
     def _create(self, group_id: Name) -> Ticket:
         return self._link.submit(Create(_group(group_id)))
@@ -125,9 +163,26 @@ class Door:
         return self._watches.remove(kind, _group(group_id), callback)
 
 
+def _check_keys(keys: Keys) -> KeySource:
+    source = find_keys(keys)
+    ring_of(source)  # a file that cannot be read is the caller's error
+    return source
+
+
+def _check_key_id(key_id: str) -> str:
+    if not isinstance(key_id, str) or not re.fullmatch(f"[0-9a-f]{{{2 * KEY_ID_BYTES}}}", key_id):
+        raise InvalidValue(f"key id {key_id!r} is not {2 * KEY_ID_BYTES} hexadecimal digits, as `key.id` is")
+    return key_id
+
+
 def _check_seconds(what: str, value: float) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e9:
         raise InvalidValue(f"{what} is {value!r}: it must be a number of seconds above 0 and below 1e9")
+
+
+def _live(snapshot: Snapshot, which: Callable[[NodeInfo], bool]) -> tuple[str, ...]:
+    """The names of the live nodes of which something holds."""
+    return tuple(node.name for node in snapshot.nodes() if node.status.live and which(node))
 
 
 def _group(group_id: Name) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 from gossipgroups.errors import GroupNotCreated, MemberNotJoined
 from gossipgroups.groups.epochs import epoch_of, exists
 from gossipgroups.ids import Address, NodeId
+from gossipgroups.keys import unpack_key_ids
 from gossipgroups.registers import NodeRegister, PresenceRegister, decode_capabilities
 from gossipgroups.state import State
 from gossipgroups.status import Status
@@ -30,6 +31,20 @@ class NodeInfo:
     address: Address
     status: Status
     incarnation: int
+    key_ids: tuple[str, ...] = ()
+    """Ids of the keys that it holds, that of the one that it seals with first; none without keys."""
+
+    @classmethod
+    def of(cls, register: NodeRegister) -> NodeInfo:
+        """The node of a register."""
+        return cls(
+            register.node_id,
+            register.name,
+            register.address,
+            register.status,
+            register.incarnation,
+            unpack_key_ids(register.key_ids),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +96,7 @@ class Snapshot:
 
     def nodes(self) -> tuple[NodeInfo, ...]:
         """All nodes, by name; the dead and departed too, until they are forgotten."""
-        infos = [
-            NodeInfo(each.node_id, each.name, each.address, each.status, each.incarnation)
-            for each in self.registers.values()
-        ]
+        infos = map(NodeInfo.of, self.registers.values())
         return tuple(sorted(infos, key=lambda info: (info.name, info.node_id)))
 
     def next(self, state: State, sequence: int) -> Snapshot:

@@ -21,6 +21,7 @@ import trio
 from gossipgroups.discovery import numeric_host
 from gossipgroups.errors import InvalidValue
 from gossipgroups.ids import Address, Random, check_name
+from gossipgroups.keys import Entropy
 from gossipgroups.testing.directory import SharedDirectory
 from gossipgroups.testing.medium import Line
 from gossipgroups.testing.sockets import Carrier, SimulatedDatagrams
@@ -233,6 +234,10 @@ class SimulatedNetwork:
     def chance(self, address: Address) -> Random:
         """A generator made of the seed, the address, and how often it was bound."""
         return self._carrier.chance("node", address)
+
+    def entropy(self, address: Address) -> Entropy:
+        """Not secret at all: made of the seed and the address, as all else here."""
+        return self._carrier.chance("entropy", address).randbytes
 
     # Places.
 
