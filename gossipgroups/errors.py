@@ -77,7 +77,7 @@ class SeedsUnreachable(GossipError):
     def __init__(self, seeds: tuple[str, ...], seconds: float, bound: str = "") -> None:
         super().__init__(
             f"no answer within {seconds:g} s from any seed of {', '.join(seeds)}: check that one of them "
-            "runs, that the cluster names are equal, and that UDP passes; seeds=() starts alone"
+            "runs, that cluster name and keys are the same there, and that UDP passes; seeds=() starts alone"
             + (f"; bound to {bound}, which reaches only this machine: bind='0.0.0.0:0'" if bound else "")
         )
         self.seeds = seeds

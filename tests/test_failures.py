@@ -355,7 +355,7 @@ def test_sections_and_registers_of_a_later_version_are_skipped_and_the_rest_coun
 
 def test_a_datagram_of_another_version_is_counted_and_not_answered() -> None:
     node = _alone()
-    assert _answers(node, b"\x02" + sealed(9, Ping(4, NodeId(b""), 0, 0))[1:]) == []
+    assert _answers(node, b"\x63" + sealed(9, Ping(4, NodeId(b""), 0, 0))[1:]) == []
     assert node.stats.refused == {"version": 1}
 
 

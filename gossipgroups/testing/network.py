@@ -52,6 +52,8 @@ class SimulatedNetwork:
     name. Wherever a host is asked for, its name or its numeric address will do.
     """
 
+    open_to_strangers = False
+
     def __init__(self, seed: int = 0, *, hosts: Iterable[str] = (), line: Line = Line()) -> None:
         if isinstance(hosts, str):
             raise InvalidValue(f"hosts must be an iterable of names, not {hosts!r}: put it in a list")

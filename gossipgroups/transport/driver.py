@@ -115,7 +115,7 @@ class Driver:
             random=network.chance(bound),
             now=now,
         )
-        if ring is None and not ip_address(bound.host).is_loopback:
+        if ring is None and network.open_to_strangers and not ip_address(bound.host).is_loopback:
             logger.warning(
                 "coordinator %r is bound to %s without keys: whoever can send there can take part, and forge "
                 "anything. Give it keys, or keep the port to a network that you trust",

@@ -34,6 +34,9 @@ class Directory(Seeds, Protocol):
 class Network(Protocol):
     """What coordinators stand on."""
 
+    open_to_strangers: bool
+    """Whether others than the program's own coordinators can send here."""
+
     async def bind(self, bind: Address, nursery: trio.Nursery) -> Datagrams:
         """A bound socket. Raises `OSError` with the address in its message when it cannot be had."""
 
@@ -52,6 +55,8 @@ class Network(Protocol):
 
 class KernelNetwork:
     """The operating system's: UDP sockets, its resolver, the per-user directory, its randomness."""
+
+    open_to_strangers = True
 
     async def bind(self, bind: Address, nursery: trio.Nursery) -> Datagrams:  # noqa: D102
         return await open_datagrams(bind, nursery)

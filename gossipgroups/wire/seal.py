@@ -78,10 +78,7 @@ class TaggedSeal:
 
     def open(self, datagram_untrusted: bytes) -> bytes:
         """The payload of a datagram. Raises `BadPacket`."""
-        if not TAGGED_BYTES < len(datagram_untrusted) <= DATAGRAM_BYTES:
-            raise BadPacket("size")
-        if datagram_untrusted[0] != TAGGED:
-            raise BadPacket("sealed" if datagram_untrusted[0] == SEALED else "version")
+        _check_head(datagram_untrusted, TAGGED, TAGGED_BYTES, "sealed")
         payload = datagram_untrusted[TAGGED_BYTES:]
         if self._tag(payload) != datagram_untrusted[1:TAGGED_BYTES]:
             raise BadPacket("cluster or checksum")
@@ -118,10 +115,7 @@ class KeyedSeal:
 
     def open(self, datagram_untrusted: bytes) -> bytes:
         """The payload of a datagram. Raises `BadPacket`."""
-        if not SEAL_BYTES < len(datagram_untrusted) <= DATAGRAM_BYTES:
-            raise BadPacket("size")
-        if datagram_untrusted[0] != SEALED:
-            raise BadPacket("not sealed" if datagram_untrusted[0] == TAGGED else "version")
+        _check_head(datagram_untrusted, SEALED, SEAL_BYTES, "not sealed")
         head = datagram_untrusted[:SALTED]
         if head[1 : 1 + KEY_ID_BYTES] not in self._derivations:
             raise BadPacket("unknown key")
@@ -140,6 +134,15 @@ class KeyedSeal:
 
 
 _VERSIONS = {version: bytes((version,)) for version in (TAGGED, SEALED)}
+
+
+def _check_head(datagram_untrusted: bytes, version: int, overhead: int, if_other: str) -> None:
+    if not 1 <= len(datagram_untrusted) <= DATAGRAM_BYTES:
+        raise BadPacket("size")
+    if datagram_untrusted[0] != version:
+        raise BadPacket(if_other if datagram_untrusted[0] in _VERSIONS else "version")
+    if len(datagram_untrusted) <= overhead:
+        raise BadPacket("size")
 
 
 def _derivation(key: Key) -> blake2b:

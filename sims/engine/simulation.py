@@ -63,6 +63,7 @@ class Simulation(Agenda):
         self.config = config
         self.cost = cost
         self.keys = keys
+        self._salts = random.Random(f"salts {seed}")
         self.medium = Medium(random.Random(self.random.getrandbits(64)), line)
         self.processes: dict[Address, Process] = {}
         """All that run, by address, in the order of their starts."""
@@ -108,7 +109,7 @@ class Simulation(Agenda):
         node = Node(
             name=name or address.host,
             address=address,
-            seal=make_seal(CLUSTER, self.keys, self.random.randbytes),
+            seal=make_seal(CLUSTER, self.keys, self._salts.randbytes),
             config=config or self.config,
             random=random.Random(self.random.getrandbits(64)),
             now=clock.read(self.now),
