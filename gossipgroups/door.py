@@ -6,7 +6,7 @@ Law: an argument that cannot be right is refused here, in the caller's thread, b
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from concurrent.futures import Future
 from os import PathLike
 from typing import Any
@@ -113,8 +113,7 @@ class Door:
 
         def use(ring: KeyRing, snapshot: Snapshot) -> KeyRing:
             changed = ring.use(wanted)
-            without = _live(snapshot, lambda node: wanted not in node.key_ids)
-            if without and not force:
+            if (without := snapshot.without_key(wanted)) and not force:
                 raise KeyNotHeld(wanted, without)
             return changed
 
@@ -125,8 +124,7 @@ class Door:
 
         def remove(ring: KeyRing, snapshot: Snapshot) -> KeyRing:
             changed = ring.remove(wanted)
-            users = _live(snapshot, lambda node: node.key_ids[:1] == (wanted,))
-            if users and not force:
+            if (users := snapshot.sealing_with(wanted)) and not force:
                 raise KeyInUse(wanted, users)
             return changed
 
@@ -178,11 +176,6 @@ def _check_key_id(key_id: str) -> str:
 def _check_seconds(what: str, value: float) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e9:
         raise InvalidValue(f"{what} is {value!r}: it must be a number of seconds above 0 and below 1e9")
-
-
-def _live(snapshot: Snapshot, which: Callable[[NodeInfo], bool]) -> tuple[str, ...]:
-    """The names of the live nodes of which something holds."""
-    return tuple(node.name for node in snapshot.nodes() if node.status.live and which(node))
 
 
 def _group(group_id: Name) -> str:

@@ -6,7 +6,7 @@ snapshot read after an operation, an event or a callback includes what it was ab
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -98,6 +98,17 @@ class Snapshot:
         """All nodes, by name; the dead and departed too, until they are forgotten."""
         infos = map(NodeInfo.of, self.registers.values())
         return tuple(sorted(infos, key=lambda info: (info.name, info.node_id)))
+
+    def without_key(self, key_id: str) -> tuple[str, ...]:
+        """The names of live nodes that do not hold a key."""
+        return self._live_names(lambda node: key_id not in node.key_ids)
+
+    def sealing_with(self, key_id: str) -> tuple[str, ...]:
+        """The names of live nodes that seal with a key."""
+        return self._live_names(lambda node: node.key_ids[:1] == (key_id,))
+
+    def _live_names(self, which: Callable[[NodeInfo], bool]) -> tuple[str, ...]:
+        return tuple(node.name for node in self.nodes() if node.status.live and which(node))
 
     def next(self, state: State, sequence: int) -> Snapshot:
         """The snapshot after the changes that the state notes, which are cleared."""

@@ -347,6 +347,11 @@ class Driver:
             if ring is not None:
                 said = ""
                 logger.info("coordinator %r uses %r from now on", self._settings.name, ring)
+                without = self._link.snapshot.without_key(ring.ids[0])
+                if without:
+                    logger.warning(
+                        "key %s is not held by %s: cut off until it is", ring.ids[0], ", ".join(without)
+                    )
                 self._on_keys(lambda own, snapshot, ring=ring: ring)  # type: ignore[misc]
 
     async def _end(self, error: BaseException | None) -> None:
