@@ -148,7 +148,7 @@ FORMATS: dict[str, Callable[[Any], str]] = {
 }
 
 REGISTER_FIELDS: dict[type, tuple[str, ...]] = {
-    NodeRegister: ("node_id", "incarnation", "status", "address", "name", "protocols"),
+    NodeRegister: ("node_id", "incarnation", "status", "address", "name", "protocols", "key_ids"),
     GroupRegister: ("group", "epoch"),
     PresenceRegister: ("group", "member", "clock", "node_id", "epoch", "capabilities"),
 }
@@ -163,7 +163,8 @@ def _said(name: str, value: Any) -> str:
 def _of_register(packed: bytes) -> Iterator[tuple[str, str]]:
     register = _register_of(packed)
     for name in REGISTER_FIELDS[type(register)]:
-        yield name, _said(name, getattr(register, name))
+        if name != "key_ids" or getattr(register, name):
+            yield name, _said(name, getattr(register, name))
 
 
 def _of_section(section: tuple[Any, ...]) -> Iterator[tuple[str, str]]:

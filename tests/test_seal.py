@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 from collections.abc import Callable
 
 import pytest
+from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -140,3 +142,13 @@ def test_a_rotation_loses_no_datagram_and_ends_the_old_key() -> None:
     seal.use(KeyRing([TWO]))
     with pytest.raises(BadPacket, match="unknown key"):
         seal.open(before)
+
+
+def test_the_envelope_is_that_of_the_document() -> None:
+    """As docs/protocol.md says it, without the code that seals."""
+    salt = random.Random(4).randbytes(16)
+    head = b"\x02" + hashlib.blake2b(ONE.secret, digest_size=2, person=b"gossipgroups id").digest() + salt
+    key = hashlib.blake2b(salt, digest_size=32, key=ONE.secret, person=b"gossipgroups key").digest()
+    datagram = head + ChaCha20Poly1305(key).encrypt(bytes(12), b"payload", head + "né".encode())
+    assert keyed(ONE, cluster="né").open(datagram) == b"payload"
+    assert keyed(ONE, cluster="né", seed=4).seal(b"payload") == datagram

@@ -267,3 +267,16 @@ def test_a_node_event_is_not_told_for_a_change_of_keys() -> None:
     assert node.state.own.key_ids == KeyRing([OLD, NEW]).packed_ids
     node.use_keys(KeyRing([OLD, NEW]), 2.0)
     assert node.state.own.incarnation == 1
+
+
+def test_a_datagram_that_is_sent_again_is_processed_again() -> None:
+    node = a_keyed_node()
+    datagram = KeyedSeal(CLUSTER, KeyRing([OLD]), random.Random(1).randbytes).seal(_asks)
+    answers = []
+    for now in (0.0, 50.0):
+        node.receive(datagram, an_address(1), now)
+        node.tick(now)
+        answers.append(node.datagrams(now))
+    assert all(answers)
+    assert node.stats.received == 2
+    assert not node.stats.refused
