@@ -18,8 +18,8 @@ with atheris.instrument_imports(include=["gossipgroups"]):
     for _room in ("node", "wire.codec", "wire.seal", "registers"):
         importlib.import_module(f"gossipgroups.{_room}")
 
-from sims.fuzz.corpus import payloads  # noqa: E402
-from sims.fuzz.target import Target  # noqa: E402
+from sims.fuzz.corpus import payloads
+from sims.fuzz.target import Target
 
 TARGETS = (Target(keyed=False, seed=1), Target(keyed=True, seed=2))
 RUNS = 200_000
