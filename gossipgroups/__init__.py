@@ -12,10 +12,13 @@ from gossipgroups.errors import (
     GroupNotCreated,
     GroupNotEmpty,
     InvalidValue,
+    KeyInUse,
+    KeyNotHeld,
     LimitExceeded,
     MemberAlreadyJoined,
     MemberNotJoined,
     SeedsUnreachable,
+    UnknownKey,
     WatchCallbackNotFound,
 )
 from gossipgroups.events import (
@@ -34,6 +37,8 @@ from gossipgroups.events import (
     NodeSuspected,
 )
 from gossipgroups.ids import Address, NodeId
+from gossipgroups.key_source import KeyFile
+from gossipgroups.keys import Key, KeyRing
 from gossipgroups.snapshot import MemberInfo, NodeInfo
 from gossipgroups.status import Status
 from gossipgroups.streams import EventStream
@@ -55,6 +60,11 @@ __all__ = [
     "GroupNotCreated",
     "GroupNotEmpty",
     "InvalidValue",
+    "Key",
+    "KeyFile",
+    "KeyInUse",
+    "KeyNotHeld",
+    "KeyRing",
     "LimitExceeded",
     "MemberAlreadyJoined",
     "MemberCapabilitiesUpdated",
@@ -72,6 +82,7 @@ __all__ = [
     "Request",
     "SeedsUnreachable",
     "Status",
+    "UnknownKey",
     "WatchCallbackNotFound",
     "get_coordinator",
     "open_coordinator",

@@ -17,6 +17,7 @@ from gossipgroups.door import JOINS, LEAVES, Door, Name, check_settings
 from gossipgroups.errors import CoordinatorClosed, InvalidValue
 from gossipgroups.events import Event
 from gossipgroups.ids import check_name
+from gossipgroups.keys import Key
 from gossipgroups.snapshot import MemberInfo
 from gossipgroups.transport import thread
 from gossipgroups.transport.driver import Driver
@@ -147,6 +148,33 @@ class BlockingCoordinator(Door):
         self._check_started()
         return Request(self._update(group_id, capabilities).done)
 
+    def add_key(self, key: Key) -> Request[None]:
+        """Open datagrams sealed with one more key from now on. The first step of a rotation.
+
+        `.get()` raises `InvalidValue` without keys, `LimitExceeded` over `MAX_KEYS`. `nodes` shows who holds
+        which.
+        """
+        self._check_started()
+        return Request(self._add_key(key))
+
+    def use_key(self, key_id: str, *, force: bool = False) -> Request[None]:
+        """Seal with a key of the ring from now on.
+
+        `.get()` raises `UnknownKey`, and `KeyNotHeld` when a live node does not hold it, unless `force` is
+        set.
+        """
+        self._check_started()
+        return Request(self._use_key(key_id, force))
+
+    def remove_key(self, key_id: str, *, force: bool = False) -> Request[None]:
+        """Refuse datagrams sealed with a key from now on. The last step of a rotation.
+
+        `.get()` raises `UnknownKey`, and `KeyInUse` when this node seals with it, or a live one does and
+        `force` is not set.
+        """
+        self._check_started()
+        return Request(self._remove_key(key_id, force))
+
     def renew_lease(self) -> None:
         """Say that the application is well: without it for `lease` seconds, its member leaves all groups.
 
@@ -251,7 +279,7 @@ def get_coordinator(
 ) -> BlockingCoordinator:
     """A coordinator for the cluster of a URL; nothing is opened before `start`.
 
-    `gossip://seed1:7946,seed2:7946/cluster?bind=0.0.0.0:0&advertise=host:port&preset=lan&join_timeout=5`;
+    `gossip://seed1:7946,seed2:7946/cluster?bind=0.0.0.0:0&advertise=host:port&preset=lan&keys=file`;
     `gossip://` alone finds the coordinators of this user on this machine. `polled`: callbacks run in
     `run_callbacks`, not on a thread of their own. `lease`: the member leaves all groups when `renew_lease` is
     not called for so many seconds. Raises `InvalidValue`, `LimitExceeded`.
@@ -260,7 +288,7 @@ def get_coordinator(
     if parts.options:
         raise InvalidValue(
             f"URL {url!r}: {', '.join(sorted(parts.options))} is no option, or has no value: "
-            "there are bind, advertise, preset and join_timeout"
+            "there are bind, advertise, preset, join_timeout and keys"
         )
     return make_coordinator(parts, member_id, polled=polled, lease=lease)
 
@@ -278,5 +306,6 @@ def make_coordinator(
         config=PRESETS[url.preset](),
         join_timeout=url.join_timeout,
         lease=lease,
+        keys=url.keys,
     )
     return BlockingCoordinator(settings, polled=polled)

@@ -17,10 +17,11 @@ from typing import Any, Literal
 import trio
 
 from gossipgroups.config import Config
-from gossipgroups.door import JOINS, LEAVES, Door, Name, check_settings
+from gossipgroups.door import JOINS, LEAVES, Door, Keys, Name, check_settings
 from gossipgroups.errors import CoordinatorClosed, InvalidValue
 from gossipgroups.events import Event, EventsLost
 from gossipgroups.ids import check_name
+from gossipgroups.keys import Key
 from gossipgroups.snapshot import MemberInfo
 from gossipgroups.streams import EVENTS_WAITING, Backlog, EventStream
 from gossipgroups.transport import thread
@@ -100,6 +101,28 @@ class Coordinator(Door):
         now, streams hold the events then, and callbacks are called next.
         """
         return await _awaited(self._settle(group_id), wait=True)
+
+    async def add_key(self, key: Key) -> None:
+        """Open datagrams sealed with one more key from now on. The first step of a rotation.
+
+        Raises `InvalidValue` without keys, `LimitExceeded` over `MAX_KEYS`. `nodes` shows who holds which.
+        """
+        await outcome(self._add_key(key))
+
+    async def use_key(self, key_id: str, *, force: bool = False) -> None:
+        """Seal with a key of the ring from now on.
+
+        Raises `UnknownKey`, and `KeyNotHeld` when a live node does not hold it, unless `force` is set.
+        """
+        await outcome(self._use_key(key_id, force))
+
+    async def remove_key(self, key_id: str, *, force: bool = False) -> None:
+        """Refuse datagrams sealed with a key from now on. The last step of a rotation.
+
+        Raises `UnknownKey`, and `KeyInUse` when this node seals with it, or a live one does and `force` is
+        not set.
+        """
+        await outcome(self._remove_key(key_id, force))
 
     def get_groups(self) -> frozenset[str]:
         """The groups that exist, as held here now."""
@@ -283,6 +306,7 @@ async def open_coordinator(  # noqa: PLR0913  (one of them is positional)
     config: Config = Config.lan(),
     join_timeout: float = 5.0,
     lease: float | None = None,
+    keys: Keys | None = None,
     isolation: Literal["thread", "task"] = "thread",
 ) -> AsyncIterator[Coordinator]:
     """Run a coordinator for as long as the block lasts, then leave gracefully.
@@ -290,7 +314,8 @@ async def open_coordinator(  # noqa: PLR0913  (one of them is positional)
     `bind` and `advertise` are "host:port", IPv4 or IPv6. `seeds`: "host:port" of other coordinators; `None`
     looks in the per-user directory of this machine, `()` starts alone. `join_timeout`: seconds in which
     names must resolve and a seed must answer. `lease`: seconds without `renew_lease` after which the member
-    leaves all groups.
+    leaves all groups. `keys` seal all datagrams, and all nodes of the cluster need them: a `KeyRing`, the
+    path of a key file, whose changes are followed, or "env:NAME" for an environment variable.
     `isolation`: "thread" runs the protocol in the process's gossip thread, "task" in the caller's loop (for
     virtual time); on a simulated network (`gossipgroups.testing`) it is always the caller's loop.
 
@@ -306,6 +331,7 @@ async def open_coordinator(  # noqa: PLR0913  (one of them is positional)
         config=config,
         join_timeout=join_timeout,
         lease=lease,
+        keys=keys,
     )
     if isolation not in ("thread", "task"):
         raise InvalidValue(f"isolation is {isolation!r}: it must be 'thread' or 'task'")

@@ -5,25 +5,32 @@ Law: an argument that cannot be right is refused here, in the caller's thread, b
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
+from concurrent.futures import Future
+from os import PathLike
 from typing import Any
 
 from gossipgroups.config import Config
-from gossipgroups.errors import CoordinatorClosed, InvalidValue
+from gossipgroups.errors import CoordinatorClosed, InvalidValue, KeyInUse, KeyNotHeld
 from gossipgroups.events import MemberJoinedGroup, MemberLeftGroup
 from gossipgroups.groups.rules import Create, Delete, Join, Leave, Settle, Update
 from gossipgroups.ids import NodeId, check_name
+from gossipgroups.key_source import KeySource, find_keys, ring_of
+from gossipgroups.keys import KEY_ID_BYTES, Key, KeyRing
 from gossipgroups.registers import encode_capabilities
-from gossipgroups.snapshot import NodeInfo
+from gossipgroups.snapshot import NodeInfo, Snapshot
 from gossipgroups.transport.link import Link, Settings, Ticket
 from gossipgroups.url import check_seed, format_endpoint, parse_endpoint
 from gossipgroups.watches import Callback, Kind, Watch, WatchTable
 
 Name = str | bytes
 """A group or member id as the application gives it: `bytes` are UTF-8 with surrogateescape."""
+Keys = KeySource | str | PathLike[str]
+"""Keys as the application gives them: a ring, a key file or its path, or "env:NAME"."""
 
 
-def check_settings(
+def check_settings(  # noqa: PLR0913  (one of them is positional)
     member_id: Name,
     *,
     bind: str,
@@ -33,6 +40,7 @@ def check_settings(
     config: Config,
     join_timeout: float,
     lease: float | None = None,
+    keys: Keys | None = None,
 ) -> Settings:
     """Settings of checked arguments. Raises `InvalidValue` or `LimitExceeded`."""
     if isinstance(seeds, str | bytes) or not isinstance(seeds, Iterable | None):
@@ -53,6 +61,7 @@ def check_settings(
         config=config,
         join_timeout=float(join_timeout),
         lease=None if lease is None else float(lease),
+        keys=None if keys is None else _check_keys(keys),
     )
 
 
@@ -74,7 +83,7 @@ class Door:
         own = self._link.snapshot.registers.get(self._link.node_id or NodeId(b""))
         if own is None:
             raise CoordinatorClosed("the coordinator has no node yet: start it first")
-        return NodeInfo(own.node_id, own.name, own.address, own.status, own.incarnation)
+        return NodeInfo.of(own)
 
     def nodes(self) -> tuple[NodeInfo, ...]:
         """Every node held, live or not, as frozen snapshots: id, name, address, status, incarnation."""
@@ -93,6 +102,33 @@ class Door:
             "stalls": stats.stalls,
             "refutations": stats.refutations,
         }
+
+    def _add_key(self, key: Key) -> Future[None]:
+        if not isinstance(key, Key):
+            raise InvalidValue(f"key is {type(key).__name__}, it must be a Key: Key.parse(text)")
+        return self._link.change_keys(lambda ring, snapshot: ring.add(key))
+
+    def _use_key(self, key_id: str, force: bool) -> Future[None]:
+        wanted = _check_key_id(key_id)
+
+        def use(ring: KeyRing, snapshot: Snapshot) -> KeyRing:
+            changed = ring.use(wanted)
+            if (without := snapshot.without_key(wanted)) and not force:
+                raise KeyNotHeld(wanted, without)
+            return changed
+
+        return self._link.change_keys(use)
+
+    def _remove_key(self, key_id: str, force: bool) -> Future[None]:
+        wanted = _check_key_id(key_id)
+
+        def remove(ring: KeyRing, snapshot: Snapshot) -> KeyRing:
+            changed = ring.remove(wanted)
+            if (users := snapshot.sealing_with(wanted)) and not force:
+                raise KeyInUse(wanted, users)
+            return changed
+
+        return self._link.change_keys(remove)
 
     def _create(self, group_id: Name) -> Ticket:
         return self._link.submit(Create(_group(group_id)))
@@ -123,6 +159,18 @@ class Door:
 
     def _unwatch(self, kind: Kind, group_id: Name, callback: Callback) -> Watch:
         return self._watches.remove(kind, _group(group_id), callback)
+
+
+def _check_keys(keys: Keys) -> KeySource:
+    source = find_keys(keys)
+    ring_of(source)  # a file that cannot be read is the caller's error
+    return source
+
+
+def _check_key_id(key_id: str) -> str:
+    if not isinstance(key_id, str) or not re.fullmatch(f"[0-9a-f]{{{2 * KEY_ID_BYTES}}}", key_id):
+        raise InvalidValue(f"key id {key_id!r} is not {2 * KEY_ID_BYTES} hexadecimal digits, as `key.id` is")
+    return key_id
 
 
 def _check_seconds(what: str, value: float) -> None:

@@ -77,7 +77,7 @@ class SeedsUnreachable(GossipError):
     def __init__(self, seeds: tuple[str, ...], seconds: float, bound: str = "") -> None:
         super().__init__(
             f"no answer within {seconds:g} s from any seed of {', '.join(seeds)}: check that one of them "
-            "runs, that the cluster names are equal, and that UDP passes; seeds=() starts alone"
+            "runs, that cluster name and keys are the same there, and that UDP passes; seeds=() starts alone"
             + (f"; bound to {bound}, which reaches only this machine: bind='0.0.0.0:0'" if bound else "")
         )
         self.seeds = seeds
@@ -96,6 +96,37 @@ class LimitExceeded(GossipError):
 
 class InvalidValue(GossipError, ValueError):
     """An argument has a form that cannot be used."""
+
+
+class UnknownKey(GossipError):
+    """No key of this id is in the ring."""
+
+    def __init__(self, key_id: str, held: tuple[str, ...]) -> None:
+        super().__init__(f"no key {key_id!r} is held here, only {', '.join(held) or 'none'}: add it first")
+        self.key_id = key_id
+        self.held = held
+
+
+class KeyInUse(GossipError):
+    """A key to remove still seals datagrams: those of this node, or of the live nodes named."""
+
+    def __init__(self, key_id: str, nodes: tuple[str, ...]) -> None:
+        who = f"live node(s) {', '.join(nodes)}" if nodes else "this node"
+        super().__init__(f"key {key_id!r} still seals what {who} send(s): let another be used there first")
+        self.key_id = key_id
+        self.nodes = nodes
+
+
+class KeyNotHeld(GossipError):
+    """A key to seal with is not held by all live nodes: those named could not read what it seals."""
+
+    def __init__(self, key_id: str, nodes: tuple[str, ...]) -> None:
+        super().__init__(
+            f"key {key_id!r} is not held by live node(s) {', '.join(nodes)}: add it there first, or they "
+            "are cut off"
+        )
+        self.key_id = key_id
+        self.nodes = nodes
 
 
 class CoordinatorClosed(GossipError):

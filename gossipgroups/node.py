@@ -13,11 +13,12 @@ from gossipgroups.clock import StallClock
 from gossipgroups.config import Config
 from gossipgroups.contacts import Contacts
 from gossipgroups.convergence import Convergence
-from gossipgroups.errors import BadPacket, CoordinatorClosed
+from gossipgroups.errors import BadPacket, CoordinatorClosed, InvalidValue
 from gossipgroups.events import Event
 from gossipgroups.gossip import Gossip
 from gossipgroups.groups.rules import Command, Rules
 from gossipgroups.ids import NODE_ID_BYTES, Address, NodeId, Random
+from gossipgroups.keys import KeyRing
 from gossipgroups.operations import Operations, Outcome
 from gossipgroups.reconcile import Reconciler
 from gossipgroups.registers import (
@@ -56,7 +57,7 @@ from gossipgroups.wire.messages import (
     Want,
 )
 from gossipgroups.wire.outbox import Outbox
-from gossipgroups.wire.seal import ClusterSeal
+from gossipgroups.wire.seal import KeyedSeal, Seal
 
 CALM = 2.0
 """A difference is repaired when nothing has changed here for a gossip interval, or for this many probe
@@ -66,6 +67,7 @@ periods."""
 class Node:
     """One node of a cluster. `random` is its only chance, `now` in every call its only clock (seconds).
 
+    `seal` is the cluster's.
     `omit` leaves out parts of the failure detector, to measure what each is worth; nothing else uses it.
     """
 
@@ -74,7 +76,7 @@ class Node:
         *,
         name: str,
         address: Address,
-        cluster: str,
+        seal: Seal,
         config: Config,
         random: Random,
         now: float,
@@ -87,7 +89,8 @@ class Node:
         self._random = random
         self._clock = StallClock(now, config.stall_tolerance)
         self._rumours = RumourQueue()
-        self._outbox = Outbox(self.node_id, ClusterSeal(cluster))
+        self._seal = seal
+        self._outbox = Outbox(self.node_id, seal)
         self._detector = Detector(
             self.node_id,
             state.replica,
@@ -125,7 +128,8 @@ class Node:
         self._members_heard: set[Address] = set()
         self._last_change = now
         self._last_repair = now
-        self._learn(NodeRegister(self.node_id, 0, Status.ALIVE, address, name), now)
+        key_ids = b"" if seal.ring is None else seal.ring.packed_ids
+        self._learn(NodeRegister(self.node_id, 0, Status.ALIVE, address, name, key_ids=key_ids), now)
         self._end_turn(now)
 
     def submit(self, command: Command, now: float) -> int:
@@ -147,6 +151,30 @@ class Node:
             self._learn(self.state.own.become(Status.LEFT), now)
             self._end_turn(now)
             self._settler.say_farewell()
+
+    @property
+    def keys(self) -> KeyRing | None:
+        """The keys that datagrams are sealed and opened with; `None` without."""
+        return self._seal.ring
+
+    def use_keys(self, ring: KeyRing, now: float) -> None:
+        """Seal and open with these keys from now on, and tell the others their ids.
+
+        Raises `InvalidValue` on a node that was started without keys: nobody could hear it any more.
+        """
+        if not isinstance(self._seal, KeyedSeal):
+            raise InvalidValue("this node was started without keys: start it with keys to seal its datagrams")
+        now = self._time(now)
+        if ring != self._seal.ring:
+            self._seal.use(ring)
+            own = self.state.own
+            incarnation = min(own.incarnation + 1, MAX_COUNTER)
+            self._learn(own.become(own.status, incarnation, key_ids=ring.packed_ids), now)
+            self._end_turn(now)
+
+    def read(self, datagram_untrusted: bytes) -> Message:
+        """What a datagram of this cluster says, without taking it in. Raises `BadPacket`."""
+        return unpack_message(self._seal.open(datagram_untrusted))
 
     @property
     def departed(self) -> bool:
@@ -183,20 +211,20 @@ class Node:
         """Whether every operation submitted so far was accepted or refused."""
         return self._operations.idle
 
-    def receive(self, datagram_untrusted: bytes, address: Address, now: float) -> None:
-        """Take in a datagram: it is processed, or counted and dropped."""
+    def receive(self, datagram_untrusted: bytes, address: Address, now: float) -> str | None:
+        """Take in a datagram: it is processed, or counted and dropped for the reason returned."""
         now = self._time(now)
         self.stats.received += 1
         self.stats.received_bytes += len(datagram_untrusted)
         try:
-            message = unpack_message(self._outbox.seal.open(datagram_untrusted))
+            message = self.read(datagram_untrusted)
             if message.sender == self.node_id:
                 self._contacts.on_own(message.sections)
                 raise BadPacket("own datagram")
             registers = _registers(message)
         except BadPacket as error:
             self.stats.refused[error.reason] += 1
-            return
+            return error.reason
         known = self.state.replica.by_hash
         for register, age, repaired in registers:
             if register.hash not in known:
@@ -207,6 +235,7 @@ class Node:
                 handler(self, message, address, section, now)
         if message.sender in self.state.live:
             self._members_heard.add(address)
+        return None
 
     def refused(self, address: Address, now: float) -> None:
         """The kernel reports that nobody listens at an address that was sent to."""

@@ -34,6 +34,7 @@ from gossipgroups.ids import (
     pack_address,
     unpack_address,
 )
+from gossipgroups.keys import KEY_ID_BYTES, MAX_KEYS
 from gossipgroups.status import Status
 
 MAX_COUNTER = 2**48 - 1
@@ -45,6 +46,8 @@ PROTOCOLS = 0x11
 """Wire versions spoken: lowest in the high four bits, highest in the low four."""
 REGISTER_CACHE = 16_384
 """Decoded registers kept by their bytes: equal registers of all nodes in a process are one object."""
+
+_KEY_IDS_SIZES = range(KEY_ID_BYTES, KEY_ID_BYTES * MAX_KEYS + 1, KEY_ID_BYTES)
 
 _pack = msgpack.Packer(autoreset=True).pack
 
@@ -73,7 +76,7 @@ class _Register:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class NodeRegister(_Register):
-    """What is held of one node: 30 bytes and its name."""
+    """What is held of one node: 30 bytes and its name, with keys 4 to 18 more."""
 
     KIND: ClassVar[int] = 0
     node_id: NodeId
@@ -82,6 +85,8 @@ class NodeRegister(_Register):
     address: Address
     name: str
     protocols: int = PROTOCOLS
+    key_ids: bytes = b""
+    """Ids of the keys that the node holds, that of the one that it seals with first; empty without keys."""
 
     def __post_init__(self) -> None:
         self._seal(
@@ -92,6 +97,7 @@ class NodeRegister(_Register):
             pack_address(self.address),
             encode_name(self.name),
             self.protocols,
+            *((self.key_ids,) if self.key_ids else ()),
         )
 
     @property
@@ -102,8 +108,10 @@ class NodeRegister(_Register):
     def rank(self) -> tuple[int, int, bytes]:
         return (self.incarnation, self.status, self.packed)
 
-    def become(self, status: Status, incarnation: int | None = None) -> NodeRegister:
-        """The same node at another status, and at another incarnation when one is given."""
+    def become(
+        self, status: Status, incarnation: int | None = None, *, key_ids: bytes | None = None
+    ) -> NodeRegister:
+        """The same node at another status, and at another incarnation or with other keys when given."""
         return NodeRegister(
             self.node_id,
             self.incarnation if incarnation is None else incarnation,
@@ -111,6 +119,7 @@ class NodeRegister(_Register):
             self.address,
             self.name,
             self.protocols,
+            self.key_ids if key_ids is None else key_ids,
         )
 
 
@@ -238,6 +247,12 @@ def _protocols(value: object) -> int:
     return value
 
 
+def _key_ids(value: object) -> bytes:
+    if type(value) is not bytes or len(value) not in _KEY_IDS_SIZES:
+        raise BadPacket("register keys")
+    return value
+
+
 def _capabilities(value: object) -> bytes | None:
     if value is not None and (type(value) is not bytes or len(value) > MAX_CAPABILITIES):
         raise BadPacket("register capabilities")
@@ -245,7 +260,10 @@ def _capabilities(value: object) -> bytes | None:
 
 
 _SHAPES: dict[int, tuple[Any, tuple[Any, ...]]] = {
-    NodeRegister.KIND: (NodeRegister, (_node_id, _count, _status, _address, _name, _protocols)),
+    NodeRegister.KIND: (
+        NodeRegister,
+        (_node_id, _count, _status, _address, _name, _protocols, _key_ids),
+    ),
     GroupRegister.KIND: (GroupRegister, (_name, _count)),
     PresenceRegister.KIND: (
         PresenceRegister,
@@ -269,9 +287,10 @@ def decode_register(packed_untrusted: bytes) -> Register | None:
     if values[0] not in _SHAPES:
         return None
     shape, checks = _SHAPES[values[0]]
-    if len(values) != len(checks) + 1:
+    least = len(checks) - (shape is NodeRegister)  # without keys nothing stands for them
+    if not least < len(values) <= len(checks) + 1:
         raise BadPacket("register shape")
-    register: Register = shape(*(check(value) for check, value in zip(checks, values[1:], strict=True)))
+    register: Register = shape(*(check(value) for check, value in zip(checks, values[1:], strict=False)))
     if register.packed != packed_untrusted:
         raise BadPacket("register not canonical")
     return register

@@ -6,7 +6,7 @@ snapshot read after an operation, an event or a callback includes what it was ab
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 from gossipgroups.errors import GroupNotCreated, MemberNotJoined
 from gossipgroups.groups.epochs import epoch_of, exists
 from gossipgroups.ids import Address, NodeId
+from gossipgroups.keys import unpack_key_ids
 from gossipgroups.registers import NodeRegister, PresenceRegister, decode_capabilities
 from gossipgroups.state import State
 from gossipgroups.status import Status
@@ -30,6 +31,20 @@ class NodeInfo:
     address: Address
     status: Status
     incarnation: int
+    key_ids: tuple[str, ...] = ()
+    """Ids of the keys that it holds, that of the one that it seals with first; none without keys."""
+
+    @classmethod
+    def of(cls, register: NodeRegister) -> NodeInfo:
+        """The node of a register."""
+        return cls(
+            register.node_id,
+            register.name,
+            register.address,
+            register.status,
+            register.incarnation,
+            unpack_key_ids(register.key_ids),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +96,19 @@ class Snapshot:
 
     def nodes(self) -> tuple[NodeInfo, ...]:
         """All nodes, by name; the dead and departed too, until they are forgotten."""
-        infos = [
-            NodeInfo(each.node_id, each.name, each.address, each.status, each.incarnation)
-            for each in self.registers.values()
-        ]
+        infos = map(NodeInfo.of, self.registers.values())
         return tuple(sorted(infos, key=lambda info: (info.name, info.node_id)))
+
+    def without_key(self, key_id: str) -> tuple[str, ...]:
+        """The names of live nodes that do not hold a key."""
+        return self._live_names(lambda node: key_id not in node.key_ids)
+
+    def sealing_with(self, key_id: str) -> tuple[str, ...]:
+        """The names of live nodes that seal with a key."""
+        return self._live_names(lambda node: node.key_ids[:1] == (key_id,))
+
+    def _live_names(self, which: Callable[[NodeInfo], bool]) -> tuple[str, ...]:
+        return tuple(node.name for node in self.nodes() if node.status.live and which(node))
 
     def next(self, state: State, sequence: int) -> Snapshot:
         """The snapshot after the changes that the state notes, which are cleared."""

@@ -28,7 +28,7 @@ MAX_OPTIONS = 64
 
 _NAME = re.compile(r"(?=.{1,253}\Z)[\w-]{1,63}(\.[\w-]{1,63})*\.?")
 _NUMBER = re.compile(r"[0-9.]+(e[+-]?[0-9]+)?", re.IGNORECASE)
-_FORM = "gossip://host:port,host:port/cluster?bind=host:port&advertise=host:port&preset=lan&join_timeout=5"
+_FORM = "gossip://host:port,host:port/cluster?bind=host:port&advertise=host:port&preset=lan&keys=file"
 
 
 def parse_endpoint(text: str, *, default_port: int | None = None, what: str = "endpoint") -> tuple[str, int]:
@@ -109,8 +109,9 @@ def _parse_port(text: str) -> int:
 class GossipUrl:
     """What a `gossip://` URL says; its `str` is a URL that parses to an equal value.
 
-    `seeds` are "host:port" (None: the per-user directory), `join_timeout` is in seconds, `options` are the
-    options that were blank or are not known, kept and otherwise ignored.
+    `seeds` are "host:port" (None: the per-user directory), `join_timeout` is in seconds, `keys` is the path
+    of a key file, or "env:NAME", and never a key. `options` are the options that were blank or are not known,
+    kept and otherwise ignored.
     """
 
     seeds: tuple[str, ...] | None = None
@@ -119,12 +120,15 @@ class GossipUrl:
     advertise: str | None = None
     preset: str = "lan"
     join_timeout: float = 5.0
+    keys: str | None = None
     options: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), hash=False)
 
     def __str__(self) -> str:
         query = {"bind": self.bind, "preset": self.preset, "join_timeout": repr(self.join_timeout)}
         if self.advertise is not None:
             query["advertise"] = self.advertise
+        if self.keys is not None:
+            query["keys"] = self.keys
         query |= self.options
         cluster = quote(self.cluster, safe="", errors="surrogateescape")
         return (
@@ -226,9 +230,14 @@ def _parse_join_timeout(value: str) -> float:
     return seconds
 
 
+def _parse_keys(value: str) -> str:
+    return value
+
+
 _OPTIONS = {
     "bind": _parse_bind,
     "advertise": _parse_advertise,
     "preset": _parse_preset,
     "join_timeout": _parse_join_timeout,
+    "keys": _parse_keys,
 }

@@ -24,7 +24,7 @@ from gossipgroups.status import Status
 from gossipgroups.swim.live import LiveSet
 from gossipgroups.wire.codec import Message, pack_message, pack_section, unpack_message
 from gossipgroups.wire.messages import Section
-from gossipgroups.wire.seal import ClusterSeal
+from gossipgroups.wire.seal import TaggedSeal
 
 CLUSTER = "c"
 NOTHING = b"\xc0"
@@ -76,11 +76,11 @@ def replica_of(registers: Iterable[Register]) -> Replica:
 
 def sealed(sender: int, *sections: Section) -> bytes:
     """A datagram as the node of this number would send it."""
-    return ClusterSeal(CLUSTER).seal(pack_message(an_id(sender), [pack_section(each) for each in sections]))
+    return TaggedSeal(CLUSTER).seal(pack_message(an_id(sender), [pack_section(each) for each in sections]))
 
 
 def opened(datagram: bytes) -> Message:
-    return unpack_message(ClusterSeal(CLUSTER).open(datagram))
+    return unpack_message(TaggedSeal(CLUSTER).open(datagram))
 
 
 # Few keys and small counters, so that registers meet, outrank each other and hang on one another.
@@ -131,7 +131,7 @@ class Wire:
         node = Node(
             name=f"n{number}",
             address=where,
-            cluster=CLUSTER,
+            seal=TaggedSeal(CLUSTER),
             config=self.config,
             random=random.Random(self._random.random()),
             now=self.now,

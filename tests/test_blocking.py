@@ -12,6 +12,7 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -569,3 +570,32 @@ def test_gossip_alone_finds_those_of_this_user() -> None:
         a.create_group(b"workers").get(LIMIT)
         b.join_group(b"workers").get(LIMIT)
         assert a.get_members(b"workers").get(LIMIT) == {"host-1"}
+
+
+def test_keys_of_a_url_are_followed_and_changed(tmp_path: Path) -> None:
+    old, new = gg.Key(bytes(32)), gg.Key(bytes([1]) * 32)
+    path = tmp_path / "cluster.keys"
+    gg.KeyFile(path).write(gg.KeyRing([old]))
+    with ExitStack() as stack:
+        url = f"/sealed?preset=local&keys={path}"
+        first = stack.enter_context(get_coordinator(f"gossip://{url}", "first"))
+        second = stack.enter_context(get_coordinator(f"gossip://{address_of(first)}{url}", "second"))
+        assert first.create_group("workers").get(LIMIT) is True
+        assert second.get_groups().get(LIMIT) == {"workers"}
+        first.add_key(new).get(LIMIT)
+        with pytest.raises(gg.KeyNotHeld, match="second"):
+            first.use_key(new.id).get(LIMIT)
+        second.add_key(new).get(LIMIT)
+        wait_until(lambda: {node.key_ids for node in first.nodes()} == {(old.id, new.id)})
+        first.use_key(new.id).get(LIMIT)
+        second.use_key(new.id).get(LIMIT)
+        wait_until(lambda: {node.key_ids for node in second.nodes()} == {(new.id, old.id)})
+        for each in (first, second):
+            each.remove_key(old.id).get(LIMIT)
+        with pytest.raises(gg.UnknownKey):
+            first.use_key(old.id).get(LIMIT)
+        assert second.join_group("workers").get(LIMIT) is True
+        assert first.get_members("workers").get(LIMIT) == {"second"}
+        stranger = get_coordinator(f"gossip://{address_of(first)}/sealed?join_timeout=0.3", "third")
+        with pytest.raises(gg.SeedsUnreachable):
+            stranger.start()

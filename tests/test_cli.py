@@ -196,7 +196,20 @@ def test_version() -> None:
     assert gossipgroups.__version__ in result.output
 
 
-@pytest.mark.parametrize("arguments", [(), ("demo",), ("node",), ("members",), ("groups",), ("nodes",)])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (),
+        ("demo",),
+        ("node",),
+        ("members",),
+        ("groups",),
+        ("nodes",),
+        ("keygen",),
+        ("keys",),
+        ("keys", "add"),
+    ],
+)
 def test_help_of_every_command(arguments: tuple[str, ...]) -> None:
     result = invoke(*arguments, "--help")
     assert result.exit_code == 0

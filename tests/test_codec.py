@@ -45,7 +45,7 @@ from gossipgroups.wire.messages import (
     Settling,
     Want,
 )
-from gossipgroups.wire.seal import ClusterSeal
+from gossipgroups.wire.seal import TaggedSeal
 from tests.nodes import CLUSTER, NOTHING, a_node, a_presence, an_address, an_id, registers, sealed
 
 u32 = st.integers(0, 2**32 - 1)
@@ -203,7 +203,7 @@ def _node() -> Node:
     node = Node(
         name="n0",
         address=an_address(0),
-        cluster=CLUSTER,
+        seal=TaggedSeal(CLUSTER),
         config=Config.lan(),
         random=random.Random(7),
         now=0.0,
@@ -267,7 +267,7 @@ def _splice(original: bytes) -> Callable[[tuple[int, int, bytes]], bytes]:
 
 
 def _real_payloads() -> list[bytes]:
-    seal = ClusterSeal(CLUSTER)
+    seal = TaggedSeal(CLUSTER)
     node = _node()
     sent = _turn(node, 3.0)
     for _ in range(3):
@@ -288,7 +288,7 @@ mutated = st.sampled_from(_real_payloads()).flatmap(
 def test_damaged_real_datagrams_are_processed_or_dropped(payloads: list[bytes]) -> None:
     node = _node()
     for payload in payloads:
-        _survives(node, ClusterSeal(CLUSTER).seal(payload))
+        _survives(node, TaggedSeal(CLUSTER).seal(payload))
 
 
 anything: st.SearchStrategy[Any] = st.recursive(
@@ -310,7 +310,7 @@ anything: st.SearchStrategy[Any] = st.recursive(
 def test_well_formed_nonsense_is_processed_or_dropped(nonsense: list[tuple[int, list[Any]]]) -> None:
     payload = msgpack.packb([an_id(9), *([kind, *fields] for kind, fields in nonsense)])
     if len(payload) <= DATAGRAM_BYTES - 9:
-        _survives(_node(), ClusterSeal(CLUSTER).seal(payload))
+        _survives(_node(), TaggedSeal(CLUSTER).seal(payload))
 
 
 known = st.sampled_from([an_id(number) for number in range(5)])
@@ -358,12 +358,12 @@ def test_one_bad_register_refuses_the_whole_datagram(section: Section, reason: s
 
 def test_a_datagram_of_ones_own_is_dropped() -> None:
     node = _node()
-    own = ClusterSeal(CLUSTER).seal(pack_message(node.node_id, [pack_section(Nack(1))]))
+    own = TaggedSeal(CLUSTER).seal(pack_message(node.node_id, [pack_section(Nack(1))]))
     assert not _survives(node, own)
     assert node.stats.refused == {"own datagram": 1}
 
 
 def test_a_datagram_of_another_cluster_is_dropped() -> None:
     node = _node()
-    assert not _survives(node, ClusterSeal("other").seal(pack_message(an_id(1), [pack_section(Nack(1))])))
+    assert not _survives(node, TaggedSeal("other").seal(pack_message(an_id(1), [pack_section(Nack(1))])))
     assert node.stats.refused == {"cluster or checksum": 1}

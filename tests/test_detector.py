@@ -32,7 +32,7 @@ from gossipgroups.wire.messages import (
     Section,
 )
 from gossipgroups.wire.outbox import Outbox
-from gossipgroups.wire.seal import ClusterSeal
+from gossipgroups.wire.seal import TaggedSeal
 from tests.nodes import CLUSTER, a_node, an_address, an_id, opened
 
 CONFIG = Config.lan()
@@ -48,7 +48,7 @@ class Rig:
     def __init__(self, nodes: int, *, me: int = ME, config: Config = CONFIG, rounds: bool = False) -> None:
         self.state = State(an_id(me), config.forget_after)
         self.rumours = RumourQueue()
-        self.outbox = Outbox(an_id(me), ClusterSeal(CLUSTER))
+        self.outbox = Outbox(an_id(me), TaggedSeal(CLUSTER))
         self.told: list[NodeRegister] = []
         self.detector = Detector(
             an_id(me),

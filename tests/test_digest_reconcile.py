@@ -16,7 +16,7 @@ from gossipgroups.reconcile import REQUESTS_A_TURN, Reconciler
 from gossipgroups.registers import MAX_CAPABILITIES, PresenceRegister, Register, decode_register
 from gossipgroups.wire.messages import Buckets, Hashes, Interval, Repair, Section, Want
 from gossipgroups.wire.outbox import Outbox
-from gossipgroups.wire.seal import ClusterSeal
+from gossipgroups.wire.seal import TaggedSeal
 from tests.nodes import CLUSTER, a_node, a_presence, an_address, an_id, opened, registers, replica_of
 
 hashes = st.integers(0, 2**64 - 1)
@@ -67,7 +67,7 @@ class Side:
         self.number = number
         self.address = an_address(number)
         self.replica: Replica = replica_of(held)
-        self.outbox = Outbox(an_id(number), ClusterSeal(CLUSTER))
+        self.outbox = Outbox(an_id(number), TaggedSeal(CLUSTER))
         self.ages: dict[Register, int] = {}
         self.heard: dict[Register, int] = {}
         self.reconciler = Reconciler(

@@ -47,7 +47,7 @@ from gossipgroups.status import Status
 from gossipgroups.transport.datagrams import KernelDatagrams
 from gossipgroups.wire.codec import pack_section
 from gossipgroups.wire.messages import MAX_LIVE, Ack, Ping, Rumours
-from gossipgroups.wire.seal import ClusterSeal
+from gossipgroups.wire.seal import TaggedSeal
 from tests.nodes import CLUSTER, NOTHING, Wire, a_node, an_address, an_id, opened, sealed
 from tests.test_fake_network import Network, about_member, in_time, network, seed, statuses
 from tests.waiting import LIMIT, address_of, eventually, free_port, wait_until
@@ -329,7 +329,12 @@ def _answers(node: Node, datagram: bytes) -> list[object]:
 
 def _alone() -> Node:
     return Node(
-        name="n", address=an_address(0), cluster=CLUSTER, config=LAN, random=random.Random(1), now=0.0
+        name="n",
+        address=an_address(0),
+        seal=TaggedSeal(CLUSTER),
+        config=LAN,
+        random=random.Random(1),
+        now=0.0,
     )
 
 
@@ -342,7 +347,7 @@ def test_sections_and_registers_of_a_later_version_are_skipped_and_the_rest_coun
     ]
     payload = bytes((0x94,)) + b"\xc4\x08" + an_id(9) + sections[0] + later_section + sections[1]
     node = _alone()
-    answers = _answers(node, ClusterSeal(CLUSTER).seal(payload))
+    answers = _answers(node, TaggedSeal(CLUSTER).seal(payload))
     assert Ack(4, node.state.replica.digest) in answers
     assert set(node.state.replica.groups) == {"g"}
     assert not node.stats.refused
@@ -350,7 +355,7 @@ def test_sections_and_registers_of_a_later_version_are_skipped_and_the_rest_coun
 
 def test_a_datagram_of_another_version_is_counted_and_not_answered() -> None:
     node = _alone()
-    assert _answers(node, b"\x02" + sealed(9, Ping(4, NodeId(b""), 0, 0))[1:]) == []
+    assert _answers(node, b"\x63" + sealed(9, Ping(4, NodeId(b""), 0, 0))[1:]) == []
     assert node.stats.refused == {"version": 1}
 
 

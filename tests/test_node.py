@@ -45,7 +45,7 @@ from gossipgroups.wire.messages import (
     Rumours,
     Settling,
 )
-from gossipgroups.wire.seal import ClusterSeal
+from gossipgroups.wire.seal import TaggedSeal
 from tests.nodes import (
     CLUSTER,
     NOTHING,
@@ -667,7 +667,7 @@ def test_a_death_that_was_doubted_and_is_believed_is_told_on() -> None:
     wire.crash(victim)
     death = victim.state.own.become(Status.DEAD)
     rumour = pack_message(witness.node_id, [pack_section(Rumours([death.packed]))])
-    hearer.receive(ClusterSeal(CLUSTER).seal(rumour), witness.state.own.address, wire.now)
+    hearer.receive(TaggedSeal(CLUSTER).seal(rumour), witness.state.own.address, wire.now)
     wire.turn(hearer)
     assert hearer.state.replica.nodes[victim.node_id].status is Status.ALIVE, "it is doubted"
     wire.sent.clear()
@@ -866,7 +866,9 @@ def _fed(node: Node, registers: list[Any]) -> None:
 )
 def test_no_datagram_is_over_the_limit(nodes: int, length: int) -> None:
     address = Address("10.9.9.9", 7946)
-    node = Node(name="n", address=address, cluster=CLUSTER, config=LAN, random=random.Random(1), now=0.0)
+    node = Node(
+        name="n", address=address, seal=TaggedSeal(CLUSTER), config=LAN, random=random.Random(1), now=0.0
+    )
     _fed(node, [a_node(number) for number in range(nodes)])
     names = [f"{number}".ljust(length, "x") for number in range(7)]
     _fed(node, [GroupRegister(name, 1) for name in names])

@@ -11,12 +11,12 @@ from gossipgroups.config import DATAGRAM_BYTES
 from gossipgroups.wire.codec import pack_section
 from gossipgroups.wire.messages import MAX_SECTIONS, Nack, Rumours, Section, Want
 from gossipgroups.wire.outbox import ROOM, Outbox
-from gossipgroups.wire.seal import ClusterSeal
+from gossipgroups.wire.seal import SEAL_BYTES, TAGGED_BYTES, TaggedSeal
 from tests.nodes import CLUSTER, an_address, an_id, opened
 
 
 def _outbox() -> Outbox:
-    return Outbox(an_id(1), ClusterSeal(CLUSTER))
+    return Outbox(an_id(1), TaggedSeal(CLUSTER))
 
 
 def _nothing(room: int) -> list[bytes]:
@@ -71,7 +71,7 @@ def test_room_that_is_left_is_offered_and_used() -> None:
         return [pack_section(Rumours([bytes(room - 7)]))]
 
     ((datagram, _),) = outbox.drain(fill)
-    assert offered == [ROOM - len(first)]
+    assert offered == [ROOM + SEAL_BYTES - TAGGED_BYTES - len(first)]
     assert DATAGRAM_BYTES - 4 <= len(datagram) <= DATAGRAM_BYTES
     assert [type(each) for each in opened(datagram).sections] == [Want, Rumours]
 

@@ -44,7 +44,7 @@ from gossipgroups.wire import messages
 from gossipgroups.wire.codec import pack_message, pack_section, unpack_message
 from gossipgroups.wire.messages import CHECKS, KINDS, Buckets, Section
 from gossipgroups.wire.outbox import Outbox
-from gossipgroups.wire.seal import ClusterSeal
+from gossipgroups.wire.seal import TaggedSeal
 
 DOCUMENT = (Path(__file__).parent.parent / "docs" / "protocol.md").read_text("utf-8")
 CLUSTER = "demo"
@@ -148,7 +148,7 @@ FORMATS: dict[str, Callable[[Any], str]] = {
 }
 
 REGISTER_FIELDS: dict[type, tuple[str, ...]] = {
-    NodeRegister: ("node_id", "incarnation", "status", "address", "name", "protocols"),
+    NodeRegister: ("node_id", "incarnation", "status", "address", "name", "protocols", "key_ids"),
     GroupRegister: ("group", "epoch"),
     PresenceRegister: ("group", "member", "clock", "node_id", "epoch", "capabilities"),
 }
@@ -163,7 +163,8 @@ def _said(name: str, value: Any) -> str:
 def _of_register(packed: bytes) -> Iterator[tuple[str, str]]:
     register = _register_of(packed)
     for name in REGISTER_FIELDS[type(register)]:
-        yield name, _said(name, getattr(register, name))
+        if name != "key_ids" or getattr(register, name):
+            yield name, _said(name, getattr(register, name))
 
 
 def _of_section(section: tuple[Any, ...]) -> Iterator[tuple[str, str]]:
@@ -184,7 +185,7 @@ def _decoded(example: Example) -> list[tuple[str, str]]:
     if example.what == "register":
         assert _register_of(octets).packed == octets
         return list(_of_register(octets))
-    seal = ClusterSeal(CLUSTER)
+    seal = TaggedSeal(CLUSTER)
     bare = example.what == "section"
     datagram = seal.seal(b"\x92\xc4\x08" + A + octets) if bare else octets
     message = unpack_message(seal.open(datagram))
@@ -428,7 +429,7 @@ def test_the_table_of_sizes_is_the_code() -> None:
     }
     rows = _table("datagram", "bytes")
     assert {name: int(size) for name, size in rows} == {
-        name: len(ClusterSeal(CLUSTER).seal(pack_message(A, [pack_section(each) for each in sections])))
+        name: len(TaggedSeal(CLUSTER).seal(pack_message(A, [pack_section(each) for each in sections])))
         for name, sections in sizes.items()
     }
 
@@ -454,14 +455,14 @@ def test_the_digests_of_the_examples_are_those_of_their_registers() -> None:
 
 def test_the_exchange_of_a_repair_is_that_of_two_reconcilers() -> None:
     nodes = ("node register of A", "node register of B")
-    outboxes = {each: Outbox(each, ClusterSeal(CLUSTER)) for each in (A, B)}
+    outboxes = {each: Outbox(each, TaggedSeal(CLUSTER)) for each in (A, B)}
     asks = Reconciler(_replica(*nodes, "group register"), outboxes[A], Config(), lambda register: 0)
     answers = Reconciler(_replica(*nodes, "presence register"), outboxes[B], Config(), lambda register: 0)
 
     def sent(by: NodeId, to: Address) -> list[Section]:
         ((datagram, address),) = outboxes[by].drain(lambda room: [])
         assert address == to
-        return unpack_message(ClusterSeal(CLUSTER).open(datagram)).sections
+        return unpack_message(TaggedSeal(CLUSTER).open(datagram)).sections
 
     def packed(sections: Sequence[Section]) -> bytes:
         return b"".join(map(pack_section, sections))
@@ -600,7 +601,12 @@ class Stranger:
 
 def _node() -> Node:
     return Node(
-        name="host-1", address=AT_A, cluster=CLUSTER, config=Config(), random=random.Random(5), now=0.0
+        name="host-1",
+        address=AT_A,
+        seal=TaggedSeal(CLUSTER),
+        config=Config(),
+        random=random.Random(5),
+        now=0.0,
     )
 
 

@@ -42,7 +42,7 @@ LAYERS = [
     ["gossipgroups.callbacks", "gossipgroups.coordinator"],
     ["gossipgroups.door"],
     ["gossipgroups.watches", "gossipgroups.streams", "gossipgroups.transport"],
-    ["gossipgroups.discovery"],
+    ["gossipgroups.discovery", "gossipgroups.key_source"],
     ["gossipgroups.local_directory"],
     ["gossipgroups.url"],
     ["gossipgroups.node", "gossipgroups.snapshot"],
@@ -69,7 +69,7 @@ LAYERS = [
         "gossipgroups.testing.latency",
         "gossipgroups.testing.medium",
     ],
-    ["gossipgroups.ids", "gossipgroups.status"],
+    ["gossipgroups.ids", "gossipgroups.keys", "gossipgroups.status"],
     ["gossipgroups.errors"],
 ]
 """From the doors down to the foundations: a room imports from layers below, or its own folder."""
@@ -82,6 +82,7 @@ IMPURE = (
     "coordinator",
     "discovery",
     "door",
+    "key_source",
     "local_directory",
     "streams",
     "testing.directory",

@@ -289,3 +289,12 @@ def test_any_text_is_a_url_or_refused(text: str) -> None:
 @given(numeric)
 def test_numeric_hosts_are_canonical(host: str) -> None:
     assert parse_endpoint(host, default_port=1)[0] == ipaddress.ip_address(host).compressed
+
+
+def test_keys_are_named_by_their_place() -> None:
+    url = parse_url("gossip://a:1/c?keys=/etc/cluster.keys")
+    assert url.keys == "/etc/cluster.keys"
+    assert parse_url(str(url)) == url
+    assert parse_url("gossip://a:1/c?keys=env:OUR_KEYS").keys == "env:OUR_KEYS"
+    assert parse_url("gossip://a:1/c?keys=").keys is None
+    assert parse_url("gossip://a:1/c").keys is None

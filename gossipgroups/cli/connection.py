@@ -29,6 +29,7 @@ class Connection:
     cluster: str
     preset: str
     join_timeout: float
+    keys: str | None = None
 
     def without_seeds(self) -> Connection:
         """The same, looking for nobody."""
@@ -45,6 +46,7 @@ class Connection:
             cluster=self.cluster,
             config=PRESETS[self.preset](),
             join_timeout=self.join_timeout,
+            keys=self.keys,
         )
 
 
@@ -103,6 +105,14 @@ _OPTIONS = (
         show_default=True,
         help="How long the seeds may take to answer.",
     ),
+    click.option(
+        "--keys",
+        metavar="FILE",
+        envvar="GOSSIPGROUPS_KEYS",
+        show_envvar=True,
+        help="Seal all datagrams with the keys of this file, whose changes are followed; env:NAME takes them "
+        "from an environment variable. Never a key itself.",
+    ),
 )
 
 
@@ -127,6 +137,7 @@ def _with_options(command: Command, options: tuple[Command, ...]) -> Command:
         cluster: str,
         preset: str,
         join_timeout: float,
+        keys: str | None,
         **others: Any,
     ) -> Any:
         named = tuple(seed for text in seeds for seed in text.split(",") if seed.strip())
@@ -137,6 +148,7 @@ def _with_options(command: Command, options: tuple[Command, ...]) -> Command:
             cluster=cluster,
             preset=preset,
             join_timeout=join_timeout,
+            keys=keys,
         )
         return command(connection=connection, **others)
 

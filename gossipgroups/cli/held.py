@@ -51,6 +51,7 @@ def node_rows(coordinator: Coordinator) -> list[Fields]:
             "address": str(each.address),
             "status": each.status.name.lower(),
             "incarnation": each.incarnation,
+            "key_ids": list(each.key_ids),
             "live": each.status.live,
         }
         for each in coordinator.nodes()

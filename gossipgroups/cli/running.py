@@ -43,7 +43,8 @@ def explain(error: BaseException) -> str:
     if isinstance(error, SeedsUnreachable):
         return (
             f"no answer within {error.seconds:g} s from any seed of {', '.join(error.seeds)}: check that one "
-            "of them runs, that --cluster is the same there, and that UDP passes; "
+            "of them runs, that --cluster and --keys are the same there, and that UDP "
+            "passes; "
             "'gossipgroups node --alone' begins a cluster"
         )
     if isinstance(error, OSError) and error.strerror:

@@ -52,9 +52,17 @@ async def show_nodes(connection: Connection, everyone: bool, as_json: bool) -> i
     """Print the nodes of a cluster; with `everyone` also those that are dead or have left."""
     rows = [row for row in await _observe(connection, node_rows) if everyone or row["live"]]
     shown = [
-        (row["name"], row["address"], row["status"], row["node_id"], str(row["incarnation"])) for row in rows
+        (
+            row["name"],
+            row["address"],
+            row["status"],
+            row["node_id"],
+            str(row["incarnation"]),
+            " ".join(row["key_ids"]),
+        )
+        for row in rows
     ]
-    columns = ("name", "address", "status", "node", "incarnation")
+    columns = ("name", "address", "status", "node", "incarnation", "keys")
     _print(rows, as_json, columns, shown, numbers=("incarnation",))
     return 0
 

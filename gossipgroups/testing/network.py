@@ -21,6 +21,7 @@ import trio
 from gossipgroups.discovery import numeric_host
 from gossipgroups.errors import InvalidValue
 from gossipgroups.ids import Address, Random, check_name
+from gossipgroups.keys import Entropy
 from gossipgroups.testing.directory import SharedDirectory
 from gossipgroups.testing.medium import Line
 from gossipgroups.testing.sockets import Carrier, SimulatedDatagrams
@@ -50,6 +51,8 @@ class SimulatedNetwork:
     `hosts` are names: the first is at 10.0.0.1, the second at 10.0.0.2, and so on. Numeric addresses need no
     name. Wherever a host is asked for, its name or its numeric address will do.
     """
+
+    open_to_strangers = False
 
     def __init__(self, seed: int = 0, *, hosts: Iterable[str] = (), line: Line = Line()) -> None:
         if isinstance(hosts, str):
@@ -233,6 +236,10 @@ class SimulatedNetwork:
     def chance(self, address: Address) -> Random:
         """A generator made of the seed, the address, and how often it was bound."""
         return self._carrier.chance("node", address)
+
+    def entropy(self, address: Address) -> Entropy:
+        """Not secret at all: made of the seed and the address, as all else here."""
+        return self._carrier.chance("entropy", address).randbytes
 
     # Places.
 

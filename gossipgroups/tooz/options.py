@@ -20,8 +20,8 @@ from gossipgroups.url import GossipUrl, parse_url
 
 JOIN_SECONDS = 1.75
 """Seconds in which a seed must answer, unless `join_timeout` says otherwise: `start` fails within 2."""
-IN_URLS = ("bind", "advertise", "preset", "join_timeout")
-NAMES = (*IN_URLS, "timeout", "leader", "keys")
+IN_URLS = ("bind", "advertise", "preset", "join_timeout", "keys")
+NAMES = (*IN_URLS, "timeout", "leader")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +41,6 @@ def read_options(parsed_url: Any, options: Mapping[str, Any]) -> Options:
     """Read what `tooz.coordination.get_coordinator` passes on. Raises `tooz.ToozError`."""
     passed = utils.collapse(dict(options))
     given = {name: str(passed[name]).strip() for name in NAMES if passed.get(name) is not None}
-    if given.get("keys"):
-        raise tooz.ToozError(
-            "keys: this version cannot seal its datagrams; without the option everybody who can send to the "
-            "port may take part, so keep it to a network that you trust"
-        )
     leader = given.get("leader") or "none"
     if leader not in ("none", "advisory"):
         raise tooz.ToozError(f"leader {leader!r} is not 'none' or 'advisory'")

@@ -44,7 +44,7 @@ ERRORS: dict[type[BaseException], Callable[[Any], tooz.ToozError]] = {
     MemberNotJoined: lambda error: coordination.MemberNotJoined(*_member(error)),
     SeedsUnreachable: lambda error: coordination.ToozConnectionError(
         f"no answer within {error.seconds:g} s from any of {', '.join(error.seeds)}: check that one of them "
-        "runs (gossipgroups node), that the cluster names are equal, and that UDP passes"
+        "runs (gossipgroups node), that cluster name and keys are the same there, and that UDP passes"
     ),
     TimeoutError: lambda error: coordination.OperationTimedOut("the operation goes on, but its time is over"),
     OSError: lambda error: coordination.ToozConnectionError(str(error)),

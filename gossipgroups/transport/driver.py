@@ -17,12 +17,14 @@ from gossipgroups.discovery import Seeds, StaticSeeds, advertised_address, resol
 from gossipgroups.errors import CoordinatorClosed, InvalidValue, SeedsUnreachable
 from gossipgroups.groups.rules import Command, Join, LeaveAll
 from gossipgroups.ids import Address
+from gossipgroups.key_source import KeyFile, ring_of
 from gossipgroups.node import Node
 from gossipgroups.operations import Applied, Done, Refused
 from gossipgroups.transport.datagrams import MAX_BATCH, Datagrams
 from gossipgroups.transport.lease import Lease
-from gossipgroups.transport.link import Call, Link, Ticket, fail_all, settle
+from gossipgroups.transport.link import Call, Link, RingChange, Ticket, fail_all, settle
 from gossipgroups.transport.network import Directory, Network
+from gossipgroups.wire.seal import make_seal
 
 logger = logging.getLogger("gossipgroups")
 
@@ -33,6 +35,16 @@ DIRECTORY_SECONDS = 30.0
 LOOK_SECONDS = 1.0
 """How long to wait for others that may be there, but need not: local coordinators, other seeds than
 ourselves."""
+KEY_FILE_SECONDS = 2.0
+"""How often a key file is looked at."""
+REFUSALS_SAID = {
+    "not sealed": "it is not sealed, and this node has keys: give that one keys too, or stop it",
+    "sealed": "it is sealed, and this node has no keys: start it with the cluster's keys",
+    "unknown key": "it is sealed with a key that is not held here: add that key, or remove it there",
+    "forged": "it was not sealed with the key that it names, or for another cluster",
+    "version": "it is of another version of the protocol, or of another program",
+}
+"""What is worth a word in the log: it mostly is a mistake in a configuration."""
 
 
 class Driver:
@@ -69,6 +81,8 @@ class Driver:
                 nursery.start_soon(self._join)
                 nursery.start_soon(self._refresh_seeds)
                 nursery.start_soon(self._lease.keep)
+                if isinstance(self._settings.keys, KeyFile):
+                    nursery.start_soon(self._follow_keys, self._settings.keys)
                 self._link.opened(trio.lowlevel.current_trio_token())
                 await self._loop()
                 self._warn_if_untold()
@@ -99,15 +113,23 @@ class Driver:
             if scope.cancelled_caught:
                 raise self._unreachable(known)
         address = await advertised_address(bound, settings.advertise, known, self._look_up)
+        ring = None if settings.keys is None else ring_of(settings.keys)
         now = trio.current_time()
         self._node = Node(
             name=settings.name,
             address=address,
-            cluster=settings.cluster,
+            seal=make_seal(settings.cluster, ring, network.entropy(bound)),
             config=settings.config,
             random=network.chance(bound),
             now=now,
         )
+        if ring is None and network.open_to_strangers and not ip_address(bound.host).is_loopback:
+            logger.warning(
+                "coordinator %r is bound to %s without keys: whoever can send there can take part, and forge "
+                "anything. Give it keys, or keep the port to a network that you trust",
+                settings.name,
+                bound,
+            )
         self._link.stats = self._node.stats
         self._link.node_id = self._node.node_id
         if directory is not None:
@@ -120,6 +142,7 @@ class Driver:
         self._link.on_stop = self._on_stop
         self._link.on_defect = self._on_defect
         self._link.on_renew = self._lease.renew
+        self._link.on_keys = self._on_keys
         self._lease.renew()
 
     async def _look_up(self, name: str) -> Sequence[str]:
@@ -190,7 +213,9 @@ class Driver:
 
     def _receive(self, datagram_untrusted: bytes, source: Address, now: float) -> None:
         try:
-            self._node.receive(datagram_untrusted, source, now)
+            refused = self._node.receive(datagram_untrusted, source, now)
+            if refused in REFUSALS_SAID:
+                self._say_refused(refused, source)
         except Exception:
             # A defect of ours must cost one datagram, not the loop.
             self._node.stats.refused["internal error"] += 1
@@ -198,6 +223,18 @@ class Driver:
                 logger.exception(
                     "a datagram of %d bytes from %s was dropped", len(datagram_untrusted), source
                 )
+
+    def _say_refused(self, reason: str, source: Address) -> None:
+        # With each power of two: whoever floods the port does not flood the log.
+        count = self._node.stats.refused[reason]
+        if count.bit_count() == 1:
+            logger.warning(
+                "coordinator %r has dropped %d datagram(s), the last from %s: %s",
+                self._settings.name,
+                count,
+                source,
+                REFUSALS_SAID[reason],
+            )
 
     def _publish(self) -> None:
         node, link = self._node, self._link
@@ -251,6 +288,13 @@ class Driver:
         logger.warning("coordinator %r leaves all groups: its lease of %g s was not renewed", name, lease)
         self._on_command(LeaveAll(name), Ticket())
 
+    def _on_keys(self, change: RingChange) -> None:
+        node = self._node
+        if node.keys is None:
+            raise InvalidValue("this coordinator was started without keys: start it with keys=…")
+        node.use_keys(change(node.keys, self._link.snapshot), trio.current_time())
+        self._act()
+
     def _on_defect(self, error: Exception) -> None:
         self._defect = error
         self._sleep.cancel()
@@ -301,6 +345,28 @@ class Driver:
             if not self._held_up:
                 self._node.seek(addresses, trio.current_time())
                 self._act()
+
+    async def _follow_keys(self, file: KeyFile) -> None:
+        """Use what stands in the key file; while it cannot be read, what was read last."""
+        said = ""
+        while True:
+            await trio.sleep(KEY_FILE_SECONDS)
+            try:
+                ring = await trio.to_thread.run_sync(file.changed)
+            except InvalidValue as error:
+                if str(error) != said:
+                    said = str(error)
+                    logger.warning("coordinator %r keeps its keys: %s", self._settings.name, said)
+                continue
+            if ring is not None:
+                said = ""
+                logger.info("coordinator %r uses %r from now on", self._settings.name, ring)
+                without = self._link.snapshot.without_key(ring.ids[0])
+                if without:
+                    logger.warning(
+                        "key %s is not held by %s: cut off until it is", ring.ids[0], ", ".join(without)
+                    )
+                self._on_keys(lambda own, snapshot, ring=ring: ring)  # type: ignore[misc]
 
     async def _end(self, error: BaseException | None) -> None:
         if hasattr(self, "_datagrams"):

@@ -22,12 +22,16 @@ from gossipgroups.errors import CoordinatorClosed, GossipError
 from gossipgroups.events import Event
 from gossipgroups.groups.rules import Command
 from gossipgroups.ids import NodeId
+from gossipgroups.key_source import KeySource
+from gossipgroups.keys import KeyRing
 from gossipgroups.snapshot import Snapshot
 from gossipgroups.stats import Stats
 
 T = TypeVar("T")
 Delivery = Callable[[list[Event], int], None]
 """Takes events and the sequence number of the first of them; called in the gossip loop, must not block."""
+RingChange = Callable[[KeyRing, Snapshot], KeyRing]
+"""A new ring from the node's own and what it holds; may raise a `GossipError`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +46,7 @@ class Settings:
     config: Config
     join_timeout: float
     lease: float | None = None
+    keys: KeySource | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +91,7 @@ class Link:
         self.on_defect: Callable[[Exception], None] | None = None
         self.on_stop: Callable[[], None] | None = None
         self.on_renew: Callable[[], None] | None = None
+        self.on_keys: Callable[[RingChange], None] | None = None
 
     # From the application's thread.
 
@@ -110,6 +116,21 @@ class Link:
 
         query = Call(answer, lambda error: settle(future, error=error))
         self._post(lambda: self.on_query and self.on_query(query), query.fail)
+        return future
+
+    def change_keys(self, change: RingChange) -> Future[None]:
+        """Let the node use the ring that `change` makes of its own and of what is held of the nodes."""
+        future: Future[None] = Future()
+
+        def carry_out() -> None:
+            try:
+                if self.on_keys is not None:
+                    self.on_keys(change)
+                settle(future, None)
+            except GossipError as error:
+                settle(future, error=error)
+
+        self._post(carry_out, lambda error: settle(future, error=error))
         return future
 
     def renew(self) -> None:

@@ -7,6 +7,7 @@ context, and never changes.
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Sequence
 from contextvars import ContextVar
@@ -16,6 +17,7 @@ import trio
 
 from gossipgroups.discovery import LocalDirectory, Seeds, ask_system
 from gossipgroups.ids import Address, Random
+from gossipgroups.keys import Entropy
 from gossipgroups.transport.datagrams import Datagrams, open_datagrams
 
 
@@ -32,6 +34,9 @@ class Directory(Seeds, Protocol):
 class Network(Protocol):
     """What coordinators stand on."""
 
+    open_to_strangers: bool
+    """Whether others than the program's own coordinators can send here."""
+
     async def bind(self, bind: Address, nursery: trio.Nursery) -> Datagrams:
         """A bound socket. Raises `OSError` with the address in its message when it cannot be had."""
 
@@ -44,9 +49,14 @@ class Network(Protocol):
     def chance(self, address: Address) -> Random:
         """What the node at a bound address draws from."""
 
+    def entropy(self, address: Address) -> Entropy:
+        """Where that node takes what nobody may foresee."""
+
 
 class KernelNetwork:
     """The operating system's: UDP sockets, its resolver, the per-user directory, its randomness."""
+
+    open_to_strangers = True
 
     async def bind(self, bind: Address, nursery: trio.Nursery) -> Datagrams:  # noqa: D102
         return await open_datagrams(bind, nursery)
@@ -59,6 +69,9 @@ class KernelNetwork:
 
     def chance(self, address: Address) -> Random:  # noqa: D102
         return random.Random()
+
+    def entropy(self, address: Address) -> Entropy:  # noqa: D102
+        return os.urandom
 
 
 KERNEL: Network = KernelNetwork()

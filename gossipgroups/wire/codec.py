@@ -32,7 +32,7 @@ MAX_PAYLOAD = DATAGRAM_BYTES
 ARRAY_BYTES = 3
 ENTRY_BYTES = 24
 """A settling entry without its name and its bits: headers, stamp and digest at their longest."""
-ENTRIES_ROOM = 1_350
+ENTRIES_ROOM = 1_320
 """Entries of one section: what fits one datagram besides the section's own fields."""
 
 

@@ -12,10 +12,10 @@ from gossipgroups.config import DATAGRAM_BYTES
 from gossipgroups.ids import Address, NodeId
 from gossipgroups.wire.codec import ARRAY_BYTES, SENDER_BYTES, pack_message
 from gossipgroups.wire.messages import MAX_SECTIONS
-from gossipgroups.wire.seal import SEAL_BYTES, ClusterSeal
+from gossipgroups.wire.seal import SEAL_BYTES, Seal
 
 ROOM = DATAGRAM_BYTES - SEAL_BYTES - ARRAY_BYTES - SENDER_BYTES
-"""Bytes of sections that one datagram holds."""
+"""Bytes of sections that one datagram holds, be it sealed."""
 
 Filler = Callable[[int], list[bytes]]
 """Gives packed sections of at most so many bytes together."""
@@ -26,19 +26,20 @@ class _Parcel:
 
     __slots__ = ("room", "sections")
 
-    def __init__(self) -> None:
+    def __init__(self, room: int) -> None:
         self.sections: list[bytes] = []
-        self.room = ROOM
+        self.room = room
 
 
 class Outbox:
     """Collects a turn's sections and turns them into sealed datagrams."""
 
-    __slots__ = ("_members", "_parcels", "_sender", "seal")
+    __slots__ = ("_members", "_parcels", "_room", "_seal", "_sender")
 
-    def __init__(self, sender: NodeId, seal: ClusterSeal) -> None:
+    def __init__(self, sender: NodeId, seal: Seal) -> None:
         self._sender = sender
-        self.seal = seal
+        self._seal = seal
+        self._room = ROOM + SEAL_BYTES - seal.overhead
         self._parcels: dict[Address, list[_Parcel]] = {}
         self._members: set[Address] = set()
 
@@ -49,7 +50,7 @@ class Outbox:
         """Send a packed section to an address this turn."""
         parcels = self._parcels.setdefault(address, [])
         if not parcels or parcels[-1].room < len(section) or len(parcels[-1].sections) >= MAX_SECTIONS - 3:
-            parcels.append(_Parcel())
+            parcels.append(_Parcel(self._room))
         parcels[-1].sections.append(section)
         parcels[-1].room -= len(section)
 
@@ -60,7 +61,7 @@ class Outbox:
         """
         self._members.add(address)
         if address not in self._parcels:
-            self._parcels[address] = [_Parcel()]
+            self._parcels[address] = [_Parcel(self._room)]
 
     def drain(self, fill: Filler) -> list[tuple[bytes, Address]]:
         """The turn's datagrams; `fill` is asked once for each live node."""
@@ -71,7 +72,7 @@ class Outbox:
             for parcel in parcels:
                 if parcel.sections:
                     payload = pack_message(self._sender, parcel.sections)
-                    datagrams.append((self.seal.seal(payload), address))
+                    datagrams.append((self._seal.seal(payload), address))
         self._parcels.clear()
         self._members.clear()
         return datagrams

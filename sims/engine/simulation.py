@@ -16,15 +16,18 @@ from hashlib import blake2b
 from gossipgroups.config import Config
 from gossipgroups.groups.rules import Command
 from gossipgroups.ids import Address
+from gossipgroups.keys import KeyRing
 from gossipgroups.node import Node
 from gossipgroups.swim.parts import Part
 from gossipgroups.testing.medium import REFUSAL_BYTES, Line, Medium
+from gossipgroups.wire.seal import make_seal
 from sims.engine.agenda import Agenda
 from sims.engine.clock import Clock
 from sims.engine.process import SOCKET_BUFFER, Cost, Process
 from sims.engine.watching import Watcher, takers
 
 BASE_PORT = 1000
+CLUSTER = "simulated"
 
 _stamp = struct.Struct("<dIH").pack
 
@@ -50,6 +53,7 @@ class Simulation(Agenda):
         *,
         line: Line = Line(),
         cost: Cost = Cost(),
+        keys: KeyRing | None = None,
         watchers: Sequence[Watcher] = (),
     ) -> None:
         super().__init__()
@@ -58,6 +62,8 @@ class Simulation(Agenda):
         """For scenarios: the network has a generator of its own, and so has each node."""
         self.config = config
         self.cost = cost
+        self.keys = keys
+        self._salts = random.Random(f"salts {seed}")
         self.medium = Medium(random.Random(self.random.getrandbits(64)), line)
         self.processes: dict[Address, Process] = {}
         """All that run, by address, in the order of their starts."""
@@ -103,7 +109,7 @@ class Simulation(Agenda):
         node = Node(
             name=name or address.host,
             address=address,
-            cluster="simulated",
+            seal=make_seal(CLUSTER, self.keys, self._salts.randbytes),
             config=config or self.config,
             random=random.Random(self.random.getrandbits(64)),
             now=clock.read(self.now),

@@ -14,8 +14,6 @@ from typing import TextIO
 from gossipgroups.events import Event
 from gossipgroups.ids import Address
 from gossipgroups.operations import Outcome
-from gossipgroups.wire.codec import unpack_message
-from gossipgroups.wire.seal import ClusterSeal
 from sims.engine.process import Process
 from sims.engine.simulation import Simulation
 from sims.engine.watching import Watcher
@@ -29,7 +27,6 @@ class Trace(Watcher):
     def __init__(self, out: TextIO, *, datagrams: bool = True) -> None:
         self._out = out
         self._datagrams = datagrams
-        self._seal = ClusterSeal("simulated")
         self._simulation: Simulation
 
     def began(self, simulation: Simulation) -> None:
@@ -41,7 +38,7 @@ class Trace(Watcher):
 
     def sent(self, process: Process, datagram: bytes, target: Address, arrivals: Sequence[float]) -> None:
         if self._datagrams:
-            message = unpack_message(self._seal.open(datagram))
+            message = process.node.read(datagram)
             kinds = " ".join(type(each).__name__ for each in message.sections)
             fate = ", ".join(f"arrives {each:.6f}" for each in arrivals) or "lost"
             self._line(process, f"> {target!s:<18} {kinds:<30} {len(datagram)} bytes, {fate}")

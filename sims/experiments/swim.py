@@ -17,9 +17,7 @@ from gossipgroups.ids import Address
 from gossipgroups.swim.parts import Part
 from gossipgroups.testing.latency import Constant
 from gossipgroups.testing.medium import CLEAR
-from gossipgroups.wire.codec import unpack_message
 from gossipgroups.wire.messages import Ping
-from gossipgroups.wire.seal import ClusterSeal
 from sims.engine import Process, Simulation, Watcher, address_of
 from sims.experiments.experiment import Experiment, Row, Scale, main
 from sims.measures.cluster import start_nodes
@@ -78,14 +76,13 @@ class FirstPing(Watcher):
     def __init__(self) -> None:
         self.target: Address | None = None
         self.at: float | None = None
-        self._seal = ClusterSeal("simulated")
 
     def began(self, simulation: Simulation) -> None:
         self._simulation = simulation
 
     def sent(self, process: Process, datagram: bytes, target: Address, arrivals: Sequence[float]) -> None:
         if target == self.target and self.at is None:
-            sections = unpack_message(self._seal.open(datagram)).sections
+            sections = process.node.read(datagram).sections
             if any(isinstance(each, Ping) for each in sections):
                 self.at = self._simulation.now
 

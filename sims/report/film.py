@@ -14,7 +14,6 @@ from gossipgroups.events import Event, GroupEvent
 from gossipgroups.ids import Address
 from gossipgroups.operations import Outcome
 from gossipgroups.status import Status
-from gossipgroups.wire.codec import unpack_message
 from gossipgroups.wire.messages import (
     Accusations,
     AskSettling,
@@ -25,7 +24,6 @@ from gossipgroups.wire.messages import (
     Settling,
     Want,
 )
-from gossipgroups.wire.seal import ClusterSeal
 from sims.engine import Process, Simulation, Watcher
 
 KINDS = ("probe", "rumour", "settling", "repair")
@@ -85,7 +83,6 @@ class Camera(Watcher):
         self._hosts = [address.host for address in self._places]
         self._group = group
         self._names = [""] * len(self._places)
-        self._seal = ClusterSeal("simulated")
         self._numbers: dict[int, int] = {}
         self._last: dict[int, tuple[int, str, int, int]] = {}
         self._chapters: list[tuple[int, str]] = []
@@ -120,7 +117,7 @@ class Camera(Watcher):
             self._held.append((self._now, place, *state))
 
     def sent(self, process: Process, datagram: bytes, target: Address, arrivals: Sequence[float]) -> None:
-        sections = unpack_message(self._seal.open(datagram)).sections
+        sections = process.node.read(datagram).sections
         kind = max((_KIND.get(type(each), 0) for each in sections), default=0)
         ends = (self._places[process.address], self._places[target])
         sent_at = _ms(max(self._simulation.now, process.busy_until))

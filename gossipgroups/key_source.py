@@ -1,0 +1,125 @@
+"""Where a coordinator's keys come from: a ring made by the program, a key file, an environment variable.
+
+Law: keys never come from a command line or a URL, which name their source only; what cannot be read is an
+error that names the place, and never what stood there.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import stat
+from pathlib import Path
+
+from gossipgroups.errors import InvalidValue, LimitExceeded
+from gossipgroups.keys import Key, KeyRing
+
+logger = logging.getLogger("gossipgroups")
+
+ENVIRONMENT = "env:"
+"""Begins a source that is an environment variable: `env:GOSSIPGROUPS_KEY`. Any other text is a path."""
+FILE_BYTES = 65_536
+"""A key file is far smaller."""
+
+
+class KeyFile:
+    """A file of keys, one a line, the first of which seals. A coordinator follows its changes."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self._seen: tuple[int, int, int] | None = None
+        self._warned = False
+
+    def read(self) -> KeyRing:
+        """The keys in it. Raises `InvalidValue`, which names the file."""
+        try:
+            with self.path.open("rb") as file:
+                status = os.fstat(file.fileno())
+                content = file.read(FILE_BYTES + 1)
+        except OSError as error:
+            raise InvalidValue(f"key file {str(self.path)!r} cannot be read: {error.strerror}") from None
+        if stat.S_IMODE(status.st_mode) & 0o007 and not self._warned:
+            self._warned = True
+            logger.warning("key file %r can be read by every user of this machine: chmod 600", str(self.path))
+        ring = _parse(f"key file {str(self.path)!r}", content)
+        self._seen = _stamp(status)
+        return ring
+
+    def changed(self) -> KeyRing | None:
+        """The keys in it if it changed since it was read last. Raises `InvalidValue`."""
+        try:
+            if _stamp(self.path.stat()) == self._seen:
+                return None
+        except OSError:
+            pass  # `read` says what is wrong
+        return self.read()
+
+    def write(self, ring: KeyRing, *, new: bool = False) -> None:
+        """Put a ring in its place, readable by its owner only. Raises `InvalidValue`; `new`: if it exists."""
+        draft = self.path.with_name(f".{self.path.name}.{os.getpid()}")
+        try:
+            if new and self.path.exists():
+                raise InvalidValue(f"key file {str(self.path)!r} exists: remove it first, or name another")
+            descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            try:
+                with open(descriptor, "w", encoding="ascii") as file:
+                    file.write(ring.text)
+                draft.replace(self.path)
+            except BaseException:
+                draft.unlink(missing_ok=True)
+                raise
+        except OSError as error:
+            raise InvalidValue(f"key file {str(self.path)!r} cannot be written: {error.strerror}") from None
+
+
+KeySource = KeyRing | KeyFile
+
+
+def find_keys(source: KeySource | str | os.PathLike[str]) -> KeySource:
+    """A ring, or a file that holds one, from what a program, a URL or an option names. Raises `InvalidValue`.
+
+    `"env:NAME"` is the environment variable of that name, with keys as in a key file; other text is a path.
+    """
+    if isinstance(source, KeyRing | KeyFile):
+        return source
+    if not isinstance(source, str | os.PathLike):
+        raise InvalidValue(f"keys must be a KeyRing, a path or 'env:NAME', not {type(source).__name__}")
+    if isinstance(source, str) and _is_key(source):
+        raise InvalidValue(
+            "keys is a key itself, which others can see in the list of processes, in logs and in URLs: "
+            "put it in a file and give its path, or in an environment variable and give 'env:NAME'"
+        )
+    if isinstance(source, str) and source.startswith(ENVIRONMENT):
+        name = source.removeprefix(ENVIRONMENT)
+        if name not in os.environ:
+            raise InvalidValue(f"keys {source!r}: the environment has no variable {name!r}")
+        return _parse(f"environment variable {name!r}", os.environb[os.fsencode(name)])
+    return KeyFile(source)
+
+
+def ring_of(source: KeySource) -> KeyRing:
+    """The keys of a source as they are now. Raises `InvalidValue`."""
+    return source.read() if isinstance(source, KeyFile) else source
+
+
+def _parse(place: str, content: bytes) -> KeyRing:
+    if len(content) > FILE_BYTES:
+        raise InvalidValue(f"{place} has more than {FILE_BYTES} bytes: it holds no keys")
+    try:
+        return KeyRing.parse(content.decode("ascii"))
+    except UnicodeDecodeError:
+        raise InvalidValue(f"{place} has bytes that are not ASCII: a key is a line of base64") from None
+    except (InvalidValue, LimitExceeded) as error:
+        raise InvalidValue(f"{place}: {error}") from None
+
+
+def _is_key(text: str) -> bool:
+    try:
+        Key.parse(text)
+    except InvalidValue:
+        return False
+    return True
+
+
+def _stamp(status: os.stat_result) -> tuple[int, int, int]:
+    return (status.st_ino, status.st_mtime_ns, status.st_size)

@@ -1,0 +1,108 @@
+"""Where keys come from: files and environment variables, read whole, said by name, never shown."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from gossipgroups import Key, KeyFile, KeyRing
+from gossipgroups.errors import InvalidValue
+from gossipgroups.key_source import FILE_BYTES, find_keys, ring_of
+
+ONE, TWO = Key(bytes(range(32))), Key(bytes(range(1, 33)))
+BOTH = KeyRing([ONE, TWO])
+
+
+def test_a_file_holds_what_was_written(tmp_path: Path) -> None:
+    path = tmp_path / "cluster.keys"
+    KeyFile(path).write(BOTH)
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert ring_of(find_keys(path)) == ring_of(find_keys(str(path))) == BOTH
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_new_file_replaces_none(tmp_path: Path) -> None:
+    path = tmp_path / "cluster.keys"
+    KeyFile(path).write(BOTH, new=True)
+    with pytest.raises(InvalidValue, match="exists"):
+        KeyFile(path).write(KeyRing([TWO]), new=True)
+    assert ring_of(KeyFile(path)) == BOTH
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_change_is_seen_once(tmp_path: Path) -> None:
+    path = tmp_path / "cluster.keys"
+    file = KeyFile(path)
+    file.write(BOTH)
+    file.read()
+    assert file.changed() is None
+    KeyFile(path).write(BOTH.use(TWO.id))
+    assert file.changed() == BOTH.use(TWO.id)
+    assert file.changed() is None
+    path.unlink()
+    with pytest.raises(InvalidValue, match="cannot be read"):
+        file.changed()
+
+
+def test_a_file_that_all_can_read_is_used_and_said_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "cluster.keys"
+    file = KeyFile(path)
+    file.write(BOTH)
+    path.chmod(0o644)
+    assert file.read() == file.read() == BOTH
+    (record,) = caplog.records
+    assert "chmod 600" in record.getMessage()
+    assert ONE.text not in record.getMessage()
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"", "at least one"),
+        (b"\xff\xfe", "not ASCII"),
+        (ONE.text.encode()[:-4], "line 1"),
+        (b"#" * (FILE_BYTES + 1), "more than"),
+    ],
+)
+def test_what_holds_no_keys_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes, why: str
+) -> None:
+    path = tmp_path / "odd"
+    path.write_bytes(content)
+    with pytest.raises(InvalidValue, match=why) as caught:
+        ring_of(find_keys(path))
+    assert str(path) in str(caught.value)
+    monkeypatch.setitem(os.environ, "ODD_KEYS", os.fsdecode(content))
+    with pytest.raises(InvalidValue, match=why) as caught:
+        find_keys("env:ODD_KEYS")
+    assert "ODD_KEYS" in str(caught.value)
+
+
+def test_an_environment_variable_holds_lines_as_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OUR_KEYS", BOTH.text)
+    assert find_keys("env:OUR_KEYS") == BOTH
+    with pytest.raises(InvalidValue, match="no variable 'OTHER_KEYS'"):
+        find_keys("env:OTHER_KEYS")
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InvalidValue, match=r"absent.*cannot be read"):
+        ring_of(find_keys(tmp_path / "absent"))
+    with pytest.raises(InvalidValue, match="cannot be written"):
+        KeyFile(tmp_path / "absent" / "file").write(BOTH)
+
+
+def test_a_key_where_its_place_belongs_is_refused_and_not_repeated() -> None:
+    with pytest.raises(InvalidValue, match="key itself") as caught:
+        find_keys(ONE.text)
+    assert ONE.text not in str(caught.value)
+
+
+@pytest.mark.parametrize("source", [7, b"path", [ONE], ONE])
+def test_other_things_are_no_source(source: object) -> None:
+    with pytest.raises(InvalidValue, match="must be a KeyRing"):
+        find_keys(source)  # type: ignore[arg-type]
