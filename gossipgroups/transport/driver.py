@@ -18,12 +18,15 @@ from gossipgroups.errors import CoordinatorClosed, InvalidValue, SeedsUnreachabl
 from gossipgroups.groups.rules import Command, Join, LeaveAll
 from gossipgroups.ids import Address
 from gossipgroups.key_source import KeyFile, ring_of
+from gossipgroups.keys import KeyRing
 from gossipgroups.node import Node
 from gossipgroups.operations import Applied, Done, Refused
 from gossipgroups.transport.datagrams import MAX_BATCH, Datagrams
+from gossipgroups.transport.following import follow_keys
 from gossipgroups.transport.lease import Lease
 from gossipgroups.transport.link import Call, Link, RingChange, Ticket, fail_all, settle
 from gossipgroups.transport.network import Directory, Network
+from gossipgroups.transport.refusals import say_refused
 from gossipgroups.wire.seal import make_seal
 
 logger = logging.getLogger("gossipgroups")
@@ -35,16 +38,6 @@ DIRECTORY_SECONDS = 30.0
 LOOK_SECONDS = 1.0
 """How long to wait for others that may be there, but need not: local coordinators, other seeds than
 ourselves."""
-KEY_FILE_SECONDS = 2.0
-"""How often a key file is looked at."""
-REFUSALS_SAID = {
-    "not sealed": "it is not sealed, and this node has keys: give that one keys too, or stop it",
-    "sealed": "it is sealed, and this node has no keys: start it with the cluster's keys",
-    "unknown key": "it is sealed with a key that is not held here: add that key, or remove it there",
-    "forged": "it was not sealed with the key that it names, or for another cluster",
-    "version": "it is of another version of the protocol, or of another program",
-}
-"""What is worth a word in the log: it mostly is a mistake in a configuration."""
 
 
 class Driver:
@@ -82,7 +75,13 @@ class Driver:
                 nursery.start_soon(self._refresh_seeds)
                 nursery.start_soon(self._lease.keep)
                 if isinstance(self._settings.keys, KeyFile):
-                    nursery.start_soon(self._follow_keys, self._settings.keys)
+                    nursery.start_soon(
+                        follow_keys,
+                        self._settings.keys,
+                        self._settings.name,
+                        self._use_keys,
+                        lambda: self._link.snapshot,
+                    )
                 self._link.opened(trio.lowlevel.current_trio_token())
                 await self._loop()
                 self._warn_if_untold()
@@ -214,8 +213,8 @@ class Driver:
     def _receive(self, datagram_untrusted: bytes, source: Address, now: float) -> None:
         try:
             refused = self._node.receive(datagram_untrusted, source, now)
-            if refused in REFUSALS_SAID:
-                self._say_refused(refused, source)
+            if refused is not None:
+                say_refused(self._settings.name, self._node.stats, refused, source)
         except Exception:
             # A defect of ours must cost one datagram, not the loop.
             self._node.stats.refused["internal error"] += 1
@@ -223,18 +222,6 @@ class Driver:
                 logger.exception(
                     "a datagram of %d bytes from %s was dropped", len(datagram_untrusted), source
                 )
-
-    def _say_refused(self, reason: str, source: Address) -> None:
-        # With each power of two: whoever floods the port does not flood the log.
-        count = self._node.stats.refused[reason]
-        if count.bit_count() == 1:
-            logger.warning(
-                "coordinator %r has dropped %d datagram(s), the last from %s: %s",
-                self._settings.name,
-                count,
-                source,
-                REFUSALS_SAID[reason],
-            )
 
     def _publish(self) -> None:
         node, link = self._node, self._link
@@ -289,10 +276,12 @@ class Driver:
         self._on_command(LeaveAll(name), Ticket())
 
     def _on_keys(self, change: RingChange) -> None:
-        node = self._node
-        if node.keys is None:
+        if self._node.keys is None:
             raise InvalidValue("this coordinator was started without keys: start it with keys=…")
-        node.use_keys(change(node.keys, self._link.snapshot), trio.current_time())
+        self._use_keys(change(self._node.keys, self._link.snapshot))
+
+    def _use_keys(self, ring: KeyRing) -> None:
+        self._node.use_keys(ring, trio.current_time())
         self._act()
 
     def _on_defect(self, error: Exception) -> None:
@@ -345,28 +334,6 @@ class Driver:
             if not self._held_up:
                 self._node.seek(addresses, trio.current_time())
                 self._act()
-
-    async def _follow_keys(self, file: KeyFile) -> None:
-        """Use what stands in the key file; while it cannot be read, what was read last."""
-        said = ""
-        while True:
-            await trio.sleep(KEY_FILE_SECONDS)
-            try:
-                ring = await trio.to_thread.run_sync(file.changed)
-            except InvalidValue as error:
-                if str(error) != said:
-                    said = str(error)
-                    logger.warning("coordinator %r keeps its keys: %s", self._settings.name, said)
-                continue
-            if ring is not None:
-                said = ""
-                logger.info("coordinator %r uses %r from now on", self._settings.name, ring)
-                without = self._link.snapshot.without_key(ring.ids[0])
-                if without:
-                    logger.warning(
-                        "key %s is not held by %s: cut off until it is", ring.ids[0], ", ".join(without)
-                    )
-                self._on_keys(lambda own, snapshot, ring=ring: ring)  # type: ignore[misc]
 
     async def _end(self, error: BaseException | None) -> None:
         if hasattr(self, "_datagrams"):
