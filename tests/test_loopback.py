@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from sims.loopback.figures import Rounds, Start, quantile
+from sims.loopback.flooder import flood
 from sims.loopback.ledger import Ledger, Record
 from sims.loopback.options import CLUSTER_PHASES, parse
 from sims.loopback.report import rows
@@ -61,6 +62,20 @@ def test_a_start_is_repeated_from_nothing() -> None:
     figures = run("--in-process", "--phases", "start", "--runs", "2")["figures"]
     assert set(figures) == {"start"}
     assert len(figures["start"]["runs"]) == 2
+
+
+def test_a_flood_is_counted_and_costs_no_callback() -> None:
+    figure = run("--flood", "2", "--rate", "1000")["figures"]["flood"]
+    assert figure["sound"]
+    assert figure["sent"] > 0
+    assert 0 < figure["refused"] <= figure["sent"]
+    assert figure["join"]["count"] == figure["leave"]["count"] > 0
+    assert figure["join"]["missed"] == figure["leave"]["missed"] == figure["failures"] == 0
+
+
+def test_a_flood_goes_to_this_machine_only() -> None:
+    with pytest.raises(SystemExit, match="loopback"):
+        flood(("192.0.2.1", 9), 1, 0.01, b"")
 
 
 def record(observer: str, kind: str, subject: str, at: float = 1.0) -> Record:

@@ -1,7 +1,7 @@
 """Refused datagrams in the log: those that mostly mean a mistake in somebody's configuration.
 
-Law: each reason is said again only when its count has doubled, so whoever floods the port does not flood the
-log; what the datagram held is never shown.
+Law: each reason is said again only when its count has grown tenfold, so whoever floods the port does not
+flood the log; what the datagram held is never shown.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ SAID = {
 def say_refused(name: str, stats: Stats, reason: str, source: Address) -> None:
     """Say that a datagram was dropped; `name` is that of the coordinator that did."""
     count = stats.refused[reason]
-    if reason in SAID and count.bit_count() == 1:
+    if reason in SAID and count == 10 ** (len(str(count)) - 1):
         logger.warning(
             "coordinator %r has dropped %d datagram(s), the last from %s: %s",
             name,

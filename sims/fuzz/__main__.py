@@ -89,6 +89,8 @@ def main(datagrams: int, first_seed: int, where: Where) -> None:
     )
     head = ("kind", "keys", "datagrams", "processed", "refused", "reasons", "slowest, ms", "over 1 ms")
     console = Console()
+    if not console.is_terminal:
+        console.width = 120  # a file or pipe has none
     console.print(Table("Hostile datagrams", head, rows).rich())
     total = sum(tally.datagrams for tally in tallies.values())
     console.print(f"{total:,} datagrams in {time.monotonic() - begun:,.0f} s: no rule was broken")

@@ -44,6 +44,12 @@ async def measure_faults(options: Options, progress: Progress) -> dict[str, Figu
             reason = obstacle()
             figures[label] = Skipped(reason) if reason else await _split(options, several)
         progress.step()
+    if "flood" in options.phases:
+        from sims.loopback.flood import measure_flood  # noqa: PLC0415  (it builds on this file)
+
+        progress.doing("flood")
+        figures["flood"] = await measure_flood(options)
+        progress.step()
     return figures
 
 
@@ -53,19 +59,23 @@ def fault_steps(options: Options) -> int:
 
 
 @asynccontextmanager
-async def _group_of_five(
+async def group_of_five(
     options: Options,
     prefix: Sequence[Sequence[str]] = ((),),
     binds: Sequence[str] | None = None,
     seeds: Sequence[str] = (),
+    keys: str | None = None,
 ) -> AsyncIterator[Cluster]:
-    """Five processes, all in the group and watching it. `seeds`: all of them are started with the same."""
+    """Five processes, all in the group and watching it. `seeds`: all of them are started with the same.
+
+    `keys`: the path of their key file.
+    """
     async with open_cluster(options.preset, f"loopback-{random.getrandbits(48):x}") as cluster:
         workers = await cluster.spawn(len(NAMES), prefix)
         known = list(seeds)
         for place, (worker, name) in enumerate(zip(workers, NAMES, strict=True)):
             bind = "127.0.0.1:0" if binds is None else binds[place]
-            await cluster.open(worker, [name], known, BOOT, bind=bind)
+            await cluster.open(worker, [name], known, BOOT, bind=bind, keys=keys)
             known = known or [cluster.addresses[name]]
         if await cluster.whole(options.limit) is None:
             raise WorkerFailed(f"five nodes did not see each other within {options.limit:g} s")
@@ -80,7 +90,7 @@ async def _group_of_five(
 
 
 async def _blocked(options: Options) -> Blocked:
-    async with _group_of_five(options) as cluster:
+    async with group_of_five(options) as cluster:
         ledger = cluster.ledger
         victim, mover, *_ = random.sample(NAMES, len(NAMES))
         others = [name for name in NAMES if name != victim]
@@ -96,8 +106,8 @@ async def _blocked(options: Options) -> Blocked:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(block)
             await trio.sleep(options.blocked / 3)
-            left, _ = await _changed(cluster, "left", mover, others, "leave", options.limit)
-            joined, since = await _changed(cluster, "joined", mover, others, "join", options.limit)
+            left, _ = await changed(cluster, "left", mover, others, "leave", options.limit)
+            joined, since = await changed(cluster, "joined", mover, others, "join", options.limit)
         told = [await ledger.outcome(change, GRACE) for change in own]
         await trio.sleep(GRACE)
         suspicions, failures, leaves = (
@@ -117,7 +127,7 @@ async def _blocked(options: Options) -> Blocked:
 
 
 async def _stopped(options: Options) -> Stopped:
-    async with _group_of_five(options) as cluster:
+    async with group_of_five(options) as cluster:
         ledger = cluster.ledger
         victim = random.choice(NAMES)
         others = [name for name in NAMES if name != victim]
@@ -149,7 +159,7 @@ async def _stopped(options: Options) -> Stopped:
 async def _split(options: Options, several: bool) -> Split:
     async with open_network(SIDES) as network:
         seeds = network.endpoints if several else network.endpoints[:1]
-        async with _group_of_five(options, network.prefixes, network.endpoints, seeds) as cluster:
+        async with group_of_five(options, network.prefixes, network.endpoints, seeds) as cluster:
             return await _cut_and_heal(options, network, cluster, len(seeds))
 
 
@@ -190,9 +200,10 @@ async def _cut_and_heal(options: Options, network: Network, cluster: Cluster, se
     )
 
 
-async def _changed(
+async def changed(
     cluster: Cluster, kind: str, name: str, observers: Sequence[str], do: str, limit: float
 ) -> tuple[Change, float]:
+    """Make a change and wait until all were told; the change, and when it was called for."""
     change = cluster.ledger.expect(kind, name, observers)
     answer: dict[str, Any] = await cluster.ask(name, do, within=limit)
     await cluster.ledger.outcome(change, limit)

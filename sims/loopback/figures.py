@@ -146,6 +146,22 @@ class Split:
 
 
 @dataclass(frozen=True, slots=True)
+class Flood:
+    """What the members of a cluster saw while one of them was flooded; memory in KiB."""
+
+    seconds: float
+    sent: int
+    refused: int
+    join: Rounds
+    leave: Rounds
+    suspicions: int
+    failures: int
+    memory_before: float | None
+    memory_after: float | None
+    sound: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Skipped:
     """A phase that cannot run here, and why."""
 
@@ -153,4 +169,4 @@ class Skipped:
     sound: bool = True
 
 
-Figure = Start | Rounds | Idle | Memory | Strays | Blocked | Stopped | Split | Skipped
+Figure = Start | Rounds | Idle | Memory | Strays | Blocked | Stopped | Split | Flood | Skipped

@@ -13,7 +13,7 @@ from gossipgroups.config import PRESETS
 
 CLUSTER_PHASES = ("start", "idle", "join", "leave", "stop", "kill")
 """Measured on one cluster of `--nodes`; after the start, in the order given here."""
-FAULT_PHASES = ("blocked", "stopped", "split")
+FAULT_PHASES = ("blocked", "stopped", "split", "flood")
 """Each on a cluster of five processes of its own."""
 PHASES = CLUSTER_PHASES + FAULT_PHASES
 
@@ -33,6 +33,8 @@ class Options:
     blocked: float = 15.0
     stopped: float = 20.0
     split: float = 40.0
+    flood: float = 60.0
+    rate: int = 20_000
     limit: float = 120.0
     as_json: bool = False
 
@@ -79,6 +81,18 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
         help="cut five processes into 3 + 2 for so long (root, Linux)",
     )
     add(
+        "--flood",
+        type=float,
+        metavar="SECONDS",
+        help="flood one of five processes with garbage for so long; all have keys",
+    )
+    add(
+        "--rate",
+        type=int,
+        default=default.rate,
+        help="datagrams a second of the flood (default %(default)s)",
+    )
+    add(
         "--limit",
         type=float,
         default=default.limit,
@@ -92,7 +106,7 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
         if getattr(given, name) is None:
             setattr(given, name, getattr(default, name))
     given.phases = tuple(phase for phase in PHASES if phase in phases)
-    for name in ("rounds", "runs", "drain", "window", "blocked", "stopped", "split", "limit"):
+    for name in ("rounds", "runs", "drain", "window", *FAULT_PHASES, "rate", "limit"):
         if not getattr(given, name) > 0:
             parser.error(f"--{name} is {getattr(given, name)}: it must be above 0")
     if given.nodes < 2:

@@ -15,6 +15,7 @@ import gossipgroups
 from sims.loopback.figures import (
     Blocked,
     Figure,
+    Flood,
     Idle,
     Memory,
     Rounds,
@@ -125,6 +126,17 @@ def _cells(figure: Figure) -> tuple[str, str]:
             healed = f"views {_seconds(figure.views_after)}  groups {_seconds(figure.groups_after)}"
             counts = f"{figure.missed} missed, {len(figure.unexpected)} unexpected"
             found = healed, f"{figure.seconds:g} s, parted after {_seconds(figure.parted_after)}; {counts}"
+        case Flood():
+            joins = f"join p50 {_seconds(figure.join.p50)}  p99 {_seconds(figure.join.p99)}"
+            leaves = f"leave p50 {_seconds(figure.leave.p50)}  p99 {_seconds(figure.leave.p99)}"
+            missed = figure.join.missed + figure.leave.missed
+            memory = f"memory {_kib(figure.memory_before)}, then {_kib(figure.memory_after)}"
+            found = (
+                f"{joins}  {leaves}",
+                f"{figure.seconds:g} s, {figure.sent} datagrams, {figure.refused} of them read and refused; "
+                f"{figure.join.count} rounds, {missed} missed; {figure.suspicions} false suspicions, "
+                f"{figure.failures} false deaths; {memory}",
+            )
         case Skipped():
             found = "skipped", figure.reason
     return found

@@ -109,12 +109,14 @@ class Worker:
 
     # Requests.
 
-    async def _open(self, names: list[str], seeds: list[str], bind: str = "127.0.0.1:0") -> dict[str, Any]:
+    async def _open(
+        self, names: list[str], seeds: list[str], bind: str = "127.0.0.1:0", keys: str | None = None
+    ) -> dict[str, Any]:
         """Open coordinators, all at the same moment."""
         called = stamp()
         async with trio.open_nursery() as nursery:
             for name in names:
-                nursery.start_soon(self._nursery.start, self._occupy, name, seeds, bind)
+                nursery.start_soon(self._nursery.start, self._occupy, name, seeds, bind, keys)
         return {
             "called": called,
             "returned": stamp(),
@@ -122,7 +124,7 @@ class Worker:
         }
 
     async def _occupy(
-        self, name: str, seeds: list[str], bind: str, task_status: trio.TaskStatus[None]
+        self, name: str, seeds: list[str], bind: str, keys: str | None, task_status: trio.TaskStatus[None]
     ) -> None:
         opening = gossipgroups.open_coordinator(
             name,
@@ -131,6 +133,7 @@ class Worker:
             cluster=self._cluster,
             config=self._config,
             join_timeout=JOIN_TIMEOUT,
+            keys=keys,
         )
         async with opening as coordinator, trio.open_nursery() as nursery:
             seat = self._seats[name] = Seat(coordinator, nursery)
