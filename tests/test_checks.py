@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import get_args
 
 import pytest
 
+from gossipgroups.budget import Budget
 from gossipgroups.config import DATAGRAM_BYTES
 from gossipgroups.events import (
     Event,
@@ -18,7 +20,7 @@ from gossipgroups.events import (
     NodeFailed,
     NodeJoined,
 )
-from gossipgroups.groups.rules import Create, Join
+from gossipgroups.groups.rules import Command, Create, Delete, Join, Leave
 from gossipgroups.ids import NodeId
 from gossipgroups.operations import Applied, Done
 from gossipgroups.registers import GroupRegister, NodeRegister, PresenceRegister
@@ -27,9 +29,12 @@ from gossipgroups.status import Status
 from gossipgroups.swim.probe import Relay
 from gossipgroups.swim.relays import RELAYS
 from sims.checks import Broken
+from sims.checks.budgets import Meter
 from sims.checks.limits import LIMITS, check_datagram, check_limits
 from sims.checks.rest import rest_seconds
 from sims.engine import Process, address_of
+from sims.schedules import world as worlds
+from sims.schedules.operations import OPERATIONS
 from sims.schedules.world import CONFIG, World
 
 
@@ -277,3 +282,38 @@ def test_the_bound_of_rest_grows_with_the_constants() -> None:
     assert rest_seconds(CONFIG.but(suspicion_multiplier=4.0), 8) > bound
     assert rest_seconds(CONFIG.but(reach_interval=2.0), 8) > bound
     assert rest_seconds(CONFIG, 9) > bound
+
+
+def test_what_may_be_forgotten_may_vanish(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worlds, "CONFIG", CONFIG.but(forget_after=20.0))
+    world = calm()
+    world.simulation.submit(world.at(1), Create("short"))
+    world.simulation.advance(1)
+    world.simulation.submit(world.at(1), Delete("short"))
+    world.simulation.submit(world.at(0), Leave("red", "a"))
+    world.simulation.crash(world.at(2))
+    world.simulation.advance(60)
+    world.come_to_rest()
+    for place in (0, 1):
+        node = world.at(place).node
+        assert set(node.state.replica.groups) == {"red"}
+        assert len(node.state.replica.nodes) == 2
+        assert world.checks._holdings[node.node_id].forgotten == 3
+    node = world.at(0).node
+    node.state.forget(node.state.replica.groups["red"])
+    broken(world, "maps", "before its time")
+
+
+def test_a_budget_that_gives_too_much_is_seen() -> None:
+    budget = Meter(Budget(10, 20), "a budget")
+    assert all(budget.spend(4, now) for now in (0.0, 0.0, 0.0, 0.0, 0.0, 0.4))
+    assert not budget.spend(1, 0.4)
+    budget._left = 1000.0
+    budget.burst = 20
+    with pytest.raises(Broken, match="a budget"):
+        budget.spend(5, 0.41)
+
+
+def test_every_operation_of_an_application_is_drawn() -> None:
+    made = {type(make("g", "m", b"")) for _, _, make in OPERATIONS.values()}
+    assert made == set(get_args(Command))

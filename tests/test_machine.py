@@ -7,20 +7,21 @@ The first seed at which each rule broken on purpose is caught, and what it shows
 
     keep_bits                     0   truth
     mix_stamps                    0   truth
-    mix_digests                   1   truth
-    ignore_digest                 1   truth
-    settle_by_majority            1   truth
-    settle_what_settled_before    1   truth: at most some time before
-    settle_requests_at_once       4   outcome: done, and not told
+    mix_digests                  16   truth
+    ignore_digest                 4   truth
+    settle_by_majority            0   truth
+    settle_what_settled_before    0   truth: at most some time before
+    settle_requests_at_once       1   outcome: done, and not told
+    spend_without_end             7   limit: more than the budget
     never_refute                  1   rest: live nodes held dead
-    merge_latest                  1   presence: one went back
+    merge_latest                  0   presence: one went back
     revive_without_incarnation    1   status: dead to alive at one incarnation
     raise_others_incarnation      1   incarnation
-    keep_deaths_to_oneself       11   rest: newcomers never hear of the dead
+    keep_deaths_to_oneself        1   rest: newcomers never hear of the dead
     ignore_epoch                  1   view: not that of its maps
-    never_repair                  4   rest: replicas differ
-    members_before_their_group    4   alternation
-    forget_the_dead              11   rest: two halves
+    never_repair                  0   rest: replicas differ
+    members_before_their_group    5   alternation
+    forget_the_dead              34   rest: two halves
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from functools import partial
 import pytest
 from hypothesis import HealthCheck, find, given, settings
 
+from gossipgroups.budget import Budget
 from gossipgroups.contacts import Contacts
 from gossipgroups.convergence import Convergence, Settlement
 from gossipgroups.groups import view
@@ -159,6 +161,11 @@ def settle_requests_at_once(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Operations, "pending", lambda self, scopes: rule(self, ()))
 
 
+def spend_without_end(patch: pytest.MonkeyPatch) -> None:
+    """Budgets always have what is asked for."""
+    patch.setattr(Budget, "spend", lambda self, amount, now: True)
+
+
 def never_refute(patch: pytest.MonkeyPatch) -> None:
     """A node that is accused does not clear itself."""
     patch.setattr(Node, "_refute", lambda self, incarnation, now: None)
@@ -274,6 +281,7 @@ MUTATIONS: tuple[Callable[[pytest.MonkeyPatch], None], ...] = (
     settle_by_majority,
     settle_what_settled_before,
     settle_requests_at_once,
+    spend_without_end,
     never_refute,
     merge_latest,
     revive_without_incarnation,

@@ -9,6 +9,7 @@ from gossipgroups.events import Event
 from gossipgroups.ids import Address
 from gossipgroups.operations import Outcome
 from sims.checks.broken import Broken
+from sims.checks.budgets import meter
 from sims.checks.forward import Forward
 from sims.checks.holdings import Holdings, is_takeover
 from sims.checks.limits import check_datagram, check_limits
@@ -18,7 +19,7 @@ from sims.checks.rest import missing
 from sims.checks.settled import Settled
 from sims.checks.statuses import Statuses
 from sims.checks.views import check_views
-from sims.engine import Process, Watcher
+from sims.engine import Process, Simulation, Watcher
 
 LIMITS_EVERY = 8
 """Calls into a node between two looks at its limits; what overflows does not go away in one."""
@@ -40,20 +41,25 @@ class Checks(Watcher):
         self._reports = Reports(self._holdings, self._settled, self.tally)
         self._outcomes = Outcomes(self._reports, self.tally)
         self._calls = 0
+        self._simulation: Simulation
 
     @property
     def told(self) -> int:
         """Events of groups so far."""
         return self._reports.count
 
+    def began(self, simulation: Simulation) -> None:
+        self._simulation = simulation
+
     def started(self, process: Process) -> None:
         self._holdings.add(process)
+        meter(process.node, process.name)
         self._statuses.own(process)
 
     def called(self, process: Process, events: Sequence[Event], outcomes: Sequence[Outcome]) -> None:
         holding = self._holdings[process.node.node_id]
         self._statuses.own(process)
-        pairs = holding.look()
+        pairs = holding.look(self._simulation.now)
         if pairs:
             self._statuses.changed(process, pairs)
             self._forward.changed(process, pairs)

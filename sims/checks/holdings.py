@@ -55,6 +55,22 @@ def is_takeover(old: Register | None, new: Register) -> bool:
     )
 
 
+def is_over(replica: Replica, register: Register) -> bool:
+    """Whether a register says no more than that something is gone."""
+    if isinstance(register, NodeRegister):
+        return not is_live(register)
+    if isinstance(register, GroupRegister):
+        return register.epoch % 2 == 0
+    group = replica.groups.get(register.group)
+    return (
+        register.capabilities is None
+        or not is_live(replica.nodes.get(register.node_id))
+        or group is None
+        or group.epoch % 2 == 0
+        or group.epoch != register.epoch
+    )
+
+
 def view_of(replica: Replica, group: str) -> dict[str, PresenceRegister]:
     """The view of a group, computed anew from the three maps."""
     register = replica.groups.get(group)
@@ -92,12 +108,14 @@ class Holding:
         """All marks held so far. Before it is heard of, a group has nobody, and there is no group."""
         self.live = NOTHING
         self.groups = NOTHING
+        self.forgotten = 0
+        """Registers that were dropped, and might be."""
         self._digest: int | None = None
         self._registers: dict[int, Register] = {}
         self._by_key: dict[Key, Register] = {}
 
-    def look(self) -> list[Pair]:
-        """What has changed since the last look, oldest first."""
+    def look(self, now: float) -> list[Pair]:
+        """What has changed since the last look, oldest first; `now` is the time since all began."""
         replica = self.process.node.state.replica
         if replica.digest == self._digest:
             return []
@@ -116,8 +134,17 @@ class Holding:
                 known.pop(old.hash, None)
             known[new.hash] = new
         if len(self._by_key) != len(replica.by_hash):
-            raise Broken("maps", f"{self.process.name} lost a register before its time")
+            self._forget(replica, now)
         return pairs
+
+    def _forget(self, replica: Replica, now: float) -> None:
+        """Registers were dropped: only what says no more than that something is gone, and nothing young."""
+        for register in [each for each in self._by_key.values() if each.hash not in replica.by_hash]:
+            if now < self.process.node.config.forget_after or not is_over(replica, register):
+                raise Broken("maps", f"{self.process.name} lost a register before its time: {register}")
+            del self._by_key[register.key]
+            del self._registers[register.hash]
+            self.forgotten += 1
 
     def follow(self, pairs: list[Pair]) -> list[str]:
         """Compute marks anew where registers changed; the groups looked at."""

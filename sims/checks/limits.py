@@ -1,7 +1,8 @@
 """Limits: what a node keeps is bounded by what it holds, or by a named constant.
 
 Law: each row of `LIMITS` names something that grows, says how much there is at a node, and how much there may
-be. What a socket's buffer holds and what a datagram has in bytes is bounded too.
+be. What a socket's buffer holds and what a datagram has in bytes is bounded too. What is spent in a time
+is held in budgets.py.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import ceil
 
-from gossipgroups.budget import Budget
 from gossipgroups.config import DATAGRAM_BYTES
 from gossipgroups.contacts import CATCH_UP, PENDING
 from gossipgroups.node import Node
@@ -47,10 +47,6 @@ def _probes(node: Node, purpose: Purpose) -> int:
 def _overlapping(node: Node) -> int:
     """Probes that may be under way at once for one target: one lasts so many periods."""
     return 2 + node.config.awareness_limit
-
-
-def _burst(budget: Budget) -> float:
-    return budget._left - budget.burst
 
 
 LIMITS: dict[str, tuple[Measure, Measure]] = {
@@ -98,9 +94,6 @@ LIMITS: dict[str, tuple[Measure, Measure]] = {
         lambda node: sum(map(len, node._reports._hidden.values())),
         _presences,
     ),
-    "budget of news over its burst": (lambda node: _burst(node._gossip._news), lambda node: 0),
-    "budget of chatter over its burst": (lambda node: _burst(node._gossip._chatter), lambda node: 0),
-    "budget of repairs over its burst": (lambda node: _burst(node._reconciler._budget), lambda node: 0),
 }
 """What grows, how much of it a node has, and how much it may have."""
 
