@@ -1,5 +1,6 @@
-"""Replay one schedule with a readable trace: a file, or the schedule that a seed of `sims.explore` draws.
+r"""Replay one schedule with a readable trace: a file, or the schedule that a seed of `sims.explore` draws.
 
+    \b
     python -m sims.replay broken-17.json
     python -m sims.replay --seed 17 --no-datagrams
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import multiprocessing
 import os
+import re
 import signal
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -17,6 +18,7 @@ from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExec
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, TypeVar
+from urllib.parse import SplitResult, urlsplit
 
 import click
 from rich.console import Console
@@ -179,6 +181,10 @@ def _dask_executor(address: str) -> Iterator[Executor]:
         raise click.ClickException(
             "--dask needs the Dask client: python -m pip install 'gossipgroups[dask]'"
         ) from None
+    parts = urlsplit(address)
+    if not re.fullmatch("[a-z]+", parts.scheme) or _port(parts) is None:
+        # The client itself would try for long, and complain when it is dropped.
+        raise click.ClickException(f"--dask {address!r}: expected an address such as tcp://10.0.0.1:8786")
     try:
         client = Client(address, timeout=DASK_TIMEOUT, set_as_default=False)  # type: ignore[no-untyped-call]
     except (OSError, ValueError) as error:
@@ -192,6 +198,13 @@ def _dask_executor(address: str) -> Iterator[Executor]:
             yield pool
         finally:
             pool.shutdown(wait=False)
+
+
+def _port(parts: SplitResult) -> int | None:
+    try:
+        return parts.port
+    except ValueError:
+        return None
 
 
 def _progress(label: str) -> Progress:

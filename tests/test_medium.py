@@ -191,3 +191,8 @@ def test_the_same_seed_decides_alike() -> None:
 
     assert list(decisions(7)) == list(decisions(7))
     assert list(decisions(7)) != list(decisions(8))
+
+
+def test_a_tail_that_never_ends_is_refused() -> None:
+    with pytest.raises(InvalidValue, match="sigma is 1000"):
+        LogNormal(0.1, 1000)

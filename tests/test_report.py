@@ -546,3 +546,10 @@ def test_it_fits_the_screen(player: Player, width: int) -> None:
     for button in player.browser.find_elements("css selector", "#controls button, #controls select"):
         assert button.size["height"] >= 44, "wide enough for a finger"
     assert player.complaints() == []
+
+
+def test_a_page_in_no_folder_is_refused_before_the_work(tmp_path: Path) -> None:
+    out = tmp_path / "absent" / "report.html"
+    outcome = CliRunner().invoke(command.main, ["--results", str(tmp_path), "--out", str(out)])
+    assert outcome.exit_code == 2
+    assert "there is no folder" in outcome.output

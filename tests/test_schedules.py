@@ -114,6 +114,9 @@ BAD = [
     ),
     ('{"seed": 1, "nodes": 3, "up": 3, "steps": {}}', "schedule.steps is {}: it must be a list"),
     ('{"seed": 1, "nodes": 3, "up": 3, "groups": [1]}', r"schedule.groups\[0\] is 1: it must be a text"),
+    ('{"seed": 1, "nodes": 3, "up": 3, "groups": [""]}', "group id is empty"),
+    ('{"seed": 1, "nodes": 3, "up": 3, "groups": []}', "groups is empty"),
+    ('{"seed": 1, "nodes": 3, "up": 3, "together": 0}', "together is 0: it must be 1 to"),
 ]
 BAD_STEPS = [
     ('{"seconds": 1}', r"steps\[0\].do is null: it must be one of wait, operate"),

@@ -262,3 +262,10 @@ def test_no_scheduler_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
         port = server.getsockname()[1]
     with pytest.raises(click.ClickException, match=f"no Dask scheduler answers at tcp://127.0.0.1:{port}"):
         list(sweep(run, CASES, Where(dask=f"tcp://127.0.0.1:{port}")))
+
+
+@pytest.mark.parametrize("address", ["nonsense", "tcp://127.0.0.1", "127.0.0.1:8786", "tcp://h:port", ""])
+def test_what_is_no_address_is_refused_at_once(address: str) -> None:
+    pytest.importorskip("distributed", reason="the extra 'dask' is not installed")
+    with pytest.raises(click.ClickException, match=r"expected an address such as tcp://"):
+        list(sweep(run, CASES, Where(dask=address)))

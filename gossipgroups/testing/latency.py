@@ -11,6 +11,9 @@ from typing import Protocol
 
 from gossipgroups.errors import InvalidValue
 
+MOST_SIGMA = 10.0
+"""Largest standard deviation of a logarithm: one in a hundred takes ten thousand million medians there."""
+
 
 class Chance(Protocol):
     """The part of `random.Random` that a simulated network draws from."""
@@ -93,6 +96,8 @@ class LogNormal:
     def __post_init__(self) -> None:
         _check("median", self.median)
         _check("sigma", self.sigma)
+        if self.sigma > MOST_SIGMA:
+            raise InvalidValue(f"sigma is {self.sigma}: over {MOST_SIGMA} no datagram arrives in any time")
 
     def draw(self, chance: Chance) -> float:
         """Seconds; the tail has no bound."""

@@ -38,6 +38,10 @@ from sims.report.scenario import filmed
 )
 def main(results: Path, out: Path | None, seed: int, document: Path | None) -> None:
     """Write the page, the document, or both."""
+    if out is not None and not out.parent.is_dir():
+        raise click.BadParameter(
+            f"{str(out)!r}: there is no folder {str(out.parent)!r}", param_hint="'--out'"
+        )
     found, missing = find(results, NAMES)
     for each in missing:
         click.echo(f"{each.name}: {each.why}; {each.command}", err=True)

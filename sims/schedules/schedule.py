@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gossipgroups.errors import InvalidValue
+from gossipgroups.ids import check_name
 from sims.engine import Watcher
 from sims.schedules.steps import Step
 from sims.schedules.world import CONFIG, World
 
 MAX_PLACES = 1024
+MAX_TOGETHER = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,12 @@ class Schedule:
             raise InvalidValue(f"up is {self.up}: it must be 0 to {self.nodes}, the number of nodes")
         if not 0 <= self.head_start <= 3600:
             raise InvalidValue(f"head_start is {self.head_start}: it must be 0 to 3600 seconds")
+        if not 1 <= self.together <= MAX_TOGETHER:
+            raise InvalidValue(f"together is {self.together}: it must be 1 to {MAX_TOGETHER} scopes")
+        if not self.groups:
+            raise InvalidValue("groups is empty: name at least one")
+        for name in self.groups:
+            check_name("group id", name)
         for number, step in enumerate(self.steps):
             for place in step.places():
                 if not 0 <= place < self.nodes:
