@@ -69,8 +69,8 @@ class BlockingCoordinator(Door):
     def start(self) -> None:
         """Join the cluster.
 
-        Raises `SeedsUnreachable`, `OSError`, `CoordinatorClosed` if it runs already, or `InvalidValue` on a
-        simulated network.
+        Raises `SeedsUnreachable`, `OSError`, `CoordinatorClosed` if it runs already, or `InvalidValue` when
+        its key file cannot be read any more, or on a simulated network.
         """
         if current_network.get() is not KERNEL:
             raise InvalidValue(
@@ -82,8 +82,9 @@ class BlockingCoordinator(Door):
                 raise CoordinatorClosed("the coordinator is started already: stop it first")
             self._link.deliver = _nobody  # should the last run not have ended
             link, self._watches = self._fresh()
+            driver = Driver(link, KERNEL)
             self._link = link
-            thread.spawn(Driver(link, KERNEL).run)
+            thread.spawn(driver.run)
             try:
                 link.ready.result(self._settings.join_timeout + START_MARGIN)
             except BaseException:

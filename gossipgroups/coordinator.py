@@ -337,17 +337,18 @@ async def open_coordinator(  # noqa: PLR0913  (one of them is positional)
         raise InvalidValue(f"isolation is {isolation!r}: it must be 'thread' or 'task'")
     network = current_network.get()
     crossing = _Crossing()
+    direct = isolation == "task" or network is not KERNEL
+    link = Link(settings, crossing.publish if direct else crossing.deliver)
+    driver = Driver(link, network)
     body: BaseException | None = None
     try:
         async with trio.open_nursery() as nursery:
-            direct = isolation == "task" or network is not KERNEL
-            link = Link(settings, crossing.publish if direct else crossing.deliver)
             coordinator = Coordinator(link, nursery)
             crossing.receiver = coordinator.publish
             if direct:
-                nursery.start_soon(_shielded, Driver(link, network).run)
+                nursery.start_soon(_shielded, driver.run)
             else:
-                thread.spawn(Driver(link, network).run)
+                thread.spawn(driver.run)
             try:
                 await outcome(link.ready)
                 yield coordinator

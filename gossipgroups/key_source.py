@@ -80,8 +80,10 @@ def find_keys(source: KeySource | str | os.PathLike[str]) -> KeySource:
 
     `"env:NAME"` is the environment variable of that name, with keys as in a key file; other text is a path.
     """
-    if isinstance(source, KeyRing | KeyFile):
+    if isinstance(source, KeyRing):
         return source
+    if isinstance(source, KeyFile):
+        return KeyFile(source.path)  # each coordinator notices a change for itself
     if not isinstance(source, str | os.PathLike):
         raise InvalidValue(f"keys must be a KeyRing, a path or 'env:NAME', not {type(source).__name__}")
     if isinstance(source, str) and _is_key(source):
@@ -93,7 +95,7 @@ def find_keys(source: KeySource | str | os.PathLike[str]) -> KeySource:
         name = source.removeprefix(ENVIRONMENT)
         if name not in os.environ:
             raise InvalidValue(f"keys {source!r}: the environment has no variable {name!r}")
-        return _parse(f"environment variable {name!r}", os.environb[os.fsencode(name)])
+        return _parse(f"environment variable {name!r}", os.environ[name].encode("utf-8", "surrogateescape"))
     return KeyFile(source)
 
 

@@ -572,6 +572,11 @@ def test_gossip_alone_finds_those_of_this_user() -> None:
         assert a.get_members(b"workers").get(LIMIT) == {"host-1"}
 
 
+def held(*coordinators: BlockingCoordinator) -> set[tuple[str, ...]]:
+    """The keys that any of them holds any node to have."""
+    return {node.key_ids for each in coordinators for node in each.nodes()}
+
+
 def test_keys_of_a_url_are_followed_and_changed(tmp_path: Path) -> None:
     old, new = gg.Key(bytes(32)), gg.Key(bytes([1]) * 32)
     path = tmp_path / "cluster.keys"
@@ -586,10 +591,10 @@ def test_keys_of_a_url_are_followed_and_changed(tmp_path: Path) -> None:
         with pytest.raises(gg.KeyNotHeld, match="second"):
             first.use_key(new.id).get(LIMIT)
         second.add_key(new).get(LIMIT)
-        wait_until(lambda: {node.key_ids for node in first.nodes()} == {(old.id, new.id)})
+        wait_until(lambda: held(first, second) == {(old.id, new.id)})
         first.use_key(new.id).get(LIMIT)
         second.use_key(new.id).get(LIMIT)
-        wait_until(lambda: {node.key_ids for node in second.nodes()} == {(new.id, old.id)})
+        wait_until(lambda: held(first, second) == {(new.id, old.id)})
         for each in (first, second):
             each.remove_key(old.id).get(LIMIT)
         with pytest.raises(gg.UnknownKey):
@@ -599,3 +604,19 @@ def test_keys_of_a_url_are_followed_and_changed(tmp_path: Path) -> None:
         stranger = get_coordinator(f"gossip://{address_of(first)}/sealed?join_timeout=0.3", "third")
         with pytest.raises(gg.SeedsUnreachable):
             stranger.start()
+
+
+def test_a_start_reads_the_key_file_anew(tmp_path: Path) -> None:
+    path = tmp_path / "cluster.keys"
+    old, new = gg.Key(bytes(32)), gg.Key(bytes([1]) * 32)
+    gg.KeyFile(path).write(gg.KeyRing([old]))
+    coordinator = get_coordinator(f"gossip:///anew?preset=local&keys={path}", "host")
+    with coordinator:
+        assert coordinator.node.key_ids == (old.id,)
+    path.unlink()
+    with pytest.raises(gg.InvalidValue, match="cannot be read"):
+        coordinator.start()
+    assert not coordinator.is_started
+    gg.KeyFile(path).write(gg.KeyRing([new]))
+    with coordinator:
+        assert coordinator.node.key_ids == (new.id,)

@@ -154,7 +154,7 @@ async def test_a_key_file_is_followed_and_a_broken_one_is_not(
     file = KeyFile(path)
     file.write(KeyRing([OLD]))
     async with AsyncExitStack() as stack:
-        one, two = await open_all(stack, network, path, 2)
+        one, two = await open_all(stack, network, file, 2)
         path.write_text("no key\n")
         await eventually(lambda: "keeps its keys" in caplog.text, "said", limit=LIMIT)
         assert one.node.key_ids == (OLD.id,)

@@ -41,12 +41,14 @@ ourselves."""
 
 
 class Driver:
-    """Runs the node of one link, on one network."""
+    """Runs the node of one link, on one network. Raises `InvalidValue` when its keys cannot be read."""
 
     def __init__(self, link: Link, network: Network) -> None:
         self._link = link
         self._network = network
         self._settings = link.settings
+        # Here, in the caller's thread: a disk that hangs must not hold up the gossip loop.
+        self._ring = None if link.settings.keys is None else ring_of(link.settings.keys)
         self._tickets: dict[int, Ticket] = {}
         self._queries: list[Call] = []
         self._defect: Exception | None = None
@@ -112,17 +114,16 @@ class Driver:
             if scope.cancelled_caught:
                 raise self._unreachable(known)
         address = await advertised_address(bound, settings.advertise, known, self._look_up)
-        ring = None if settings.keys is None else ring_of(settings.keys)
         now = trio.current_time()
         self._node = Node(
             name=settings.name,
             address=address,
-            seal=make_seal(settings.cluster, ring, network.entropy(bound)),
+            seal=make_seal(settings.cluster, self._ring, network.entropy(bound)),
             config=settings.config,
             random=network.chance(bound),
             now=now,
         )
-        if ring is None and network.open_to_strangers and not ip_address(bound.host).is_loopback:
+        if self._ring is None and network.open_to_strangers and not ip_address(bound.host).is_loopback:
             logger.warning(
                 "coordinator %r is bound to %s without keys: whoever can send there can take part, and forge "
                 "anything. Give it keys, or keep the port to a network that you trust",

@@ -30,7 +30,7 @@ async def follow_keys(
     while True:
         await trio.sleep(KEY_FILE_SECONDS)
         try:
-            ring = await trio.to_thread.run_sync(file.changed)
+            ring = await trio.to_thread.run_sync(file.changed, abandon_on_cancel=True)
         except InvalidValue as error:
             if str(error) != said:
                 said = str(error)
