@@ -59,7 +59,7 @@ CAUGHT_WITHIN = 500
 small = partial(draw, large_share=0.0)
 
 
-@pytest.mark.timeout(0)
+@pytest.mark.timeout(600)
 def test_no_schedule_breaks_a_promise() -> None:
     campaign = Campaign()
     for finding in sweep(examine, range(SEEDS)):
@@ -295,7 +295,7 @@ MUTATIONS: tuple[Callable[[pytest.MonkeyPatch], None], ...] = (
 
 
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.__name__)
-@pytest.mark.timeout(0)
+@pytest.mark.timeout(600)
 def test_a_broken_rule_is_caught(
     mutation: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
