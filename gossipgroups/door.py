@@ -5,7 +5,6 @@ Law: an argument that cannot be right is refused here, in the caller's thread, b
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from concurrent.futures import Future
 from os import PathLike
@@ -17,7 +16,7 @@ from gossipgroups.events import MemberJoinedGroup, MemberLeftGroup
 from gossipgroups.groups.rules import Create, Delete, Join, Leave, Settle, Update
 from gossipgroups.ids import NodeId, check_name
 from gossipgroups.key_source import KeySource, find_keys, ring_of
-from gossipgroups.keys import KEY_ID_BYTES, Key, KeyRing
+from gossipgroups.keys import Key, KeyRing, check_key_id
 from gossipgroups.registers import encode_capabilities
 from gossipgroups.snapshot import NodeInfo, Snapshot
 from gossipgroups.transport.link import Link, Settings, Ticket
@@ -109,7 +108,7 @@ class Door:
         return self._link.change_keys(lambda ring, snapshot: ring.add(key))
 
     def _use_key(self, key_id: str, force: bool) -> Future[None]:
-        wanted = _check_key_id(key_id)
+        wanted = check_key_id(key_id)
 
         def use(ring: KeyRing, snapshot: Snapshot) -> KeyRing:
             changed = ring.use(wanted)
@@ -120,7 +119,7 @@ class Door:
         return self._link.change_keys(use)
 
     def _remove_key(self, key_id: str, force: bool) -> Future[None]:
-        wanted = _check_key_id(key_id)
+        wanted = check_key_id(key_id)
 
         def remove(ring: KeyRing, snapshot: Snapshot) -> KeyRing:
             changed = ring.remove(wanted)
@@ -165,12 +164,6 @@ def _check_keys(keys: Keys) -> KeySource:
     source = find_keys(keys)
     ring_of(source)  # a file that cannot be read is the caller's error
     return source
-
-
-def _check_key_id(key_id: str) -> str:
-    if not isinstance(key_id, str) or not re.fullmatch(f"[0-9a-f]{{{2 * KEY_ID_BYTES}}}", key_id):
-        raise InvalidValue(f"key id {key_id!r} is not {2 * KEY_ID_BYTES} hexadecimal digits, as `key.id` is")
-    return key_id
 
 
 def _check_seconds(what: str, value: float) -> None:

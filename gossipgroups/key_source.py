@@ -9,15 +9,20 @@ from __future__ import annotations
 import logging
 import os
 import stat
+import tempfile
 from pathlib import Path
 
 from gossipgroups.errors import InvalidValue, LimitExceeded
-from gossipgroups.keys import Key, KeyRing
+from gossipgroups.keys import KeyRing, looks_like_key
 
 logger = logging.getLogger("gossipgroups")
 
 ENVIRONMENT = "env:"
 """Begins a source that is an environment variable: `env:GOSSIPGROUPS_KEY`. Any other text is a path."""
+KEY_ITSELF = (
+    "keys is a key itself, which others can see in the list of processes, in logs and in URLs: put it in "
+    "a file and give its path, or in an environment variable and give 'env:NAME'"
+)
 FILE_BYTES = 65_536
 """A key file is far smaller."""
 
@@ -26,18 +31,27 @@ class KeyFile:
     """A file of keys, one a line, the first of which seals. A coordinator follows its changes."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
+        text = os.fspath(path)
+        if looks_like_key(text) and not Path(path).exists():
+            raise InvalidValue(KEY_ITSELF)
+        self.path = Path(path).absolute()
         self._seen: tuple[int, int, int] | None = None
         self._warned = False
 
     def read(self) -> KeyRing:
         """The keys in it. Raises `InvalidValue`, which names the file."""
         try:
-            with self.path.open("rb") as file:
+            # Not blocking: whatever else lies there, a pipe say, must hold up nobody.
+            with open(os.open(self.path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
                 status = os.fstat(file.fileno())
+                if not stat.S_ISREG(status.st_mode):
+                    raise InvalidValue(f"key file {str(self.path)!r} is no regular file")
                 content = file.read(FILE_BYTES + 1)
-        except OSError as error:
-            raise InvalidValue(f"key file {str(self.path)!r} cannot be read: {error.strerror}") from None
+        except (OSError, ValueError) as error:
+            if isinstance(error, InvalidValue):
+                raise
+            why = getattr(error, "strerror", None) or "it is no file name"
+            raise InvalidValue(f"key file {str(self.path)!r} cannot be read: {why}") from None
         if stat.S_IMODE(status.st_mode) & 0o007 and not self._warned:
             self._warned = True
             logger.warning("key file %r can be read by every user of this machine: chmod 600", str(self.path))
@@ -50,26 +64,43 @@ class KeyFile:
         try:
             if _stamp(self.path.stat()) == self._seen:
                 return None
-        except OSError:
+        except (OSError, ValueError):
             pass  # `read` says what is wrong
         return self.read()
 
     def write(self, ring: KeyRing, *, new: bool = False) -> None:
-        """Put a ring in its place, readable by its owner only. Raises `InvalidValue`; `new`: if it exists."""
-        draft = self.path.with_name(f".{self.path.name}.{os.getpid()}")
+        """Put a ring in its place, comments not kept. Raises `InvalidValue`; `new`: also if it exists.
+
+        A new file is readable by its owner only; an old one keeps its owner and mode.
+        """
         try:
-            if new and self.path.exists():
-                raise InvalidValue(f"key file {str(self.path)!r} exists: remove it first, or name another")
-            descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            place = self.path.resolve()
+            descriptor, draft = tempfile.mkstemp(prefix=f".{place.name}.", dir=place.parent)
             try:
                 with open(descriptor, "w", encoding="ascii") as file:
+                    if not new and place.exists():
+                        # Whoever could read it must be able to go on.
+                        held = place.stat()
+                        os.fchmod(descriptor, stat.S_IMODE(held.st_mode))
+                        os.fchown(descriptor, held.st_uid, held.st_gid)
                     file.write(ring.text)
-                draft.replace(self.path)
-            except BaseException:
-                draft.unlink(missing_ok=True)
-                raise
-        except OSError as error:
-            raise InvalidValue(f"key file {str(self.path)!r} cannot be written: {error.strerror}") from None
+                    file.flush()
+                    os.fsync(descriptor)
+                if new:
+                    os.link(draft, place)
+                else:
+                    os.replace(draft, place)
+                    draft = ""
+            finally:
+                if draft:
+                    Path(draft).unlink(missing_ok=True)
+        except FileExistsError:
+            raise InvalidValue(
+                f"key file {str(self.path)!r} exists: remove it first, or name another"
+            ) from None
+        except (OSError, ValueError) as error:
+            why = getattr(error, "strerror", None) or "it is no file name"
+            raise InvalidValue(f"key file {str(self.path)!r} cannot be written: {why}") from None
 
 
 KeySource = KeyRing | KeyFile
@@ -86,13 +117,12 @@ def find_keys(source: KeySource | str | os.PathLike[str]) -> KeySource:
         return KeyFile(source.path)  # each coordinator notices a change for itself
     if not isinstance(source, str | os.PathLike):
         raise InvalidValue(f"keys must be a KeyRing, a path or 'env:NAME', not {type(source).__name__}")
-    if isinstance(source, str) and _is_key(source):
-        raise InvalidValue(
-            "keys is a key itself, which others can see in the list of processes, in logs and in URLs: "
-            "put it in a file and give its path, or in an environment variable and give 'env:NAME'"
-        )
+    if source == "":
+        raise InvalidValue("keys is empty: give a key file or 'env:NAME', or leave it out to have no keys")
     if isinstance(source, str) and source.startswith(ENVIRONMENT):
         name = source.removeprefix(ENVIRONMENT)
+        if looks_like_key(name):
+            raise InvalidValue(KEY_ITSELF)
         if name not in os.environ:
             raise InvalidValue(f"keys {source!r}: the environment has no variable {name!r}")
         return _parse(f"environment variable {name!r}", os.environ[name].encode("utf-8", "surrogateescape"))
@@ -113,14 +143,6 @@ def _parse(place: str, content: bytes) -> KeyRing:
         raise InvalidValue(f"{place} has bytes that are not ASCII: a key is a line of base64") from None
     except (InvalidValue, LimitExceeded) as error:
         raise InvalidValue(f"{place}: {error}") from None
-
-
-def _is_key(text: str) -> bool:
-    try:
-        Key.parse(text)
-    except InvalidValue:
-        return False
-    return True
 
 
 def _stamp(status: os.stat_result) -> tuple[int, int, int]:

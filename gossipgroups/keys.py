@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Callable, Iterable
 from hashlib import blake2b
 from typing import NoReturn
@@ -20,6 +21,9 @@ KEY_ID_BYTES = 2
 """A key's id tells the keys of one ring apart; it travels in the clear, and says nothing about the key."""
 MAX_KEYS = 8
 """Keys in a ring: a rotation needs two."""
+
+_TEXT = re.compile(r"[A-Za-z0-9+/]{40,44}={0,2}")
+_ID = re.compile(f"[0-9a-f]{{{2 * KEY_ID_BYTES}}}")
 
 Entropy = Callable[[int], bytes]
 """Gives so many bytes that nobody can foresee: `os.urandom`, or a seeded generator in a simulation."""
@@ -140,6 +144,7 @@ class KeyRing:
         return KeyRing(each for each in self.keys if each is not key)
 
     def _find(self, key_id: str) -> Key:
+        check_key_id(key_id)
         for key in self.keys:
             if key.id == key_id:
                 return key
@@ -153,6 +158,22 @@ class KeyRing:
 
     def __hash__(self) -> int:
         return hash(self.keys)
+
+
+def check_key_id(key_id: str) -> str:
+    """A key's id. Raises `InvalidValue`, which does not repeat what was given: it may be the key."""
+    if not isinstance(key_id, str) or not _ID.fullmatch(key_id):
+        raise InvalidValue(
+            f"a key's id is {2 * KEY_ID_BYTES} hexadecimal digits, as `gossipgroups keys list` shows it"
+        )
+    return key_id
+
+
+def looks_like_key(text: str) -> bool:
+    """Whether a key, or a line of a key file, may stand in a text where only its place belongs."""
+    # In a URL a "+" is read as a blank; padding gets lost in copying.
+    words = [*re.split(r"[\s#]+", text), text.replace(" ", "+").strip()]
+    return any(_TEXT.fullmatch(word) for word in words)
 
 
 def unpack_key_ids(packed: bytes) -> tuple[str, ...]:

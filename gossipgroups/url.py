@@ -17,6 +17,7 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 from gossipgroups.config import PRESETS as CONFIGS
 from gossipgroups.errors import InvalidValue
 from gossipgroups.ids import Address, check_name
+from gossipgroups.keys import looks_like_key
 
 DEFAULT_PORT = 7946
 """The UDP port of an endpoint that names none (the port that memberlist uses, too)."""
@@ -158,6 +159,9 @@ def parse_url(text: str, options: Mapping[str, str] = MappingProxyType({})) -> G
         raise InvalidValue(f"URL {text!r} has a fragment, which says nothing here: write '#' as %23")
     seeds = tuple(dict.fromkeys(map(check_seed, authority.split(",")))) if authority else None
     given = _parse_options(text, parts.query) | dict(options)
+    if given.get("keys") == "":
+        # What a template left empty must not turn sealing off.
+        raise InvalidValue("keys is empty: give a key file or 'env:NAME', or leave it out to have no keys")
     known = {key: given.pop(key) for key in _OPTIONS if given.get(key)}
     values = {"bind": default_bind(seeds)} | {key: _OPTIONS[key](value) for key, value in known.items()}
     return GossipUrl(
@@ -231,6 +235,8 @@ def _parse_join_timeout(value: str) -> float:
 
 
 def _parse_keys(value: str) -> str:
+    if looks_like_key(value):
+        raise InvalidValue("keys is a key itself, which a URL shows to others: give the path of a key file")
     return value
 
 

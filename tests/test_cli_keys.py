@@ -105,3 +105,13 @@ def test_running_nodes_follow_their_key_file(path: Path) -> None:
         assert status == 0
         assert "NodeSuspected" not in output
         assert "not sealed" in errors
+
+
+def test_neither_a_key_nor_nothing_is_taken_for_a_place() -> None:
+    key = invoke("keygen").stdout.strip()
+    for arguments in (("keys", "list", key), ("keys", "add", "f", "--from", key), ("keys", "use", "f", key)):
+        result = invoke(*arguments)
+        assert result.exit_code == 1
+        assert key not in result.stderr
+    result = invoke("nodes", GOSSIPGROUPS_KEYS="")
+    assert (result.exit_code, "is empty" in result.stderr) == (2, True)

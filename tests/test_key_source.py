@@ -96,13 +96,65 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
         KeyFile(tmp_path / "absent" / "file").write(BOTH)
 
 
-def test_a_key_where_its_place_belongs_is_refused_and_not_repeated() -> None:
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ONE.text,
+        ONE.text.rstrip("="),
+        f"{ONE.text}  # {ONE.id}",
+        BOTH.text,
+        f"env:{ONE.text}",
+        Path(ONE.text),
+    ],
+    ids=["key", "cut", "line", "file", "variable", "path"],
+)
+def test_a_key_where_its_place_belongs_is_refused_and_not_repeated(wrong: str | Path) -> None:
     with pytest.raises(InvalidValue, match="key itself") as caught:
-        find_keys(ONE.text)
-    assert ONE.text not in str(caught.value)
+        find_keys(wrong)
+    assert ONE.text.rstrip("=") not in str(caught.value)
+
+
+def test_no_keys_are_not_empty_keys() -> None:
+    with pytest.raises(InvalidValue, match="keys is empty"):
+        find_keys("")
+
+
+@pytest.mark.timeout(20)
+def test_what_is_no_file_holds_up_nobody(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for odd, why in (
+        (pipe, "no regular file"),
+        (tmp_path, "cannot be read|no regular"),
+        ("a\0b", "cannot be read"),
+    ):
+        with pytest.raises(InvalidValue, match=why):
+            ring_of(find_keys(odd))
+
+
+def test_a_relative_path_means_the_same_after_a_change_of_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    KeyFile(tmp_path / "k").write(BOTH)
+    monkeypatch.chdir(tmp_path)
+    file = find_keys("k")
+    monkeypatch.chdir("/")
+    assert ring_of(file) == BOTH
 
 
 @pytest.mark.parametrize("source", [7, b"path", [ONE], ONE])
 def test_other_things_are_no_source(source: object) -> None:
     with pytest.raises(InvalidValue, match="must be a KeyRing"):
         find_keys(source)  # type: ignore[arg-type]
+
+
+def test_a_rewritten_file_keeps_its_mode_and_its_links(tmp_path: Path) -> None:
+    path, link = tmp_path / "cluster.keys", tmp_path / "link.keys"
+    KeyFile(path).write(BOTH)
+    path.chmod(0o640)
+    link.symlink_to(path)
+    KeyFile(link).write(KeyRing([TWO]))
+    assert link.is_symlink()
+    assert KeyFile(path).read() == KeyRing([TWO])
+    assert path.stat().st_mode & 0o777 == 0o640
+    assert sorted(tmp_path.iterdir()) == [path, link]

@@ -86,7 +86,7 @@ def test_a_key_that_is_not_there_is_said_with_those_that_are() -> None:
     ring = KeyRing([Key(bytes(32))])
     for change in (ring.use, ring.remove):
         with pytest.raises(UnknownKey, match=ring.ids[0]):
-            change("none")
+            change("ffff")
 
 
 def test_a_ring_is_not_empty_not_endless_and_has_each_id_once() -> None:

@@ -296,5 +296,12 @@ def test_keys_are_named_by_their_place() -> None:
     assert url.keys == "/etc/cluster.keys"
     assert parse_url(str(url)) == url
     assert parse_url("gossip://a:1/c?keys=env:OUR_KEYS").keys == "env:OUR_KEYS"
-    assert parse_url("gossip://a:1/c?keys=").keys is None
+    for wrong in (
+        "",
+        "QUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUE=",
+        "QUFBQUFBQUFB+UFBQUFBQUFBQUFBQUFBQUFBQUFBQUE",
+    ):
+        with pytest.raises(InvalidValue, match="keys is") as caught:
+            parse_url(f"gossip://a:1/c?keys={wrong}")
+        assert len(wrong) < 9 or wrong not in str(caught.value)
     assert parse_url("gossip://a:1/c").keys is None

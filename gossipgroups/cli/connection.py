@@ -7,6 +7,7 @@ the library, so a command line, a URL and the API refuse the same values with th
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
@@ -50,6 +51,7 @@ class Connection:
         )
 
 
+KEYS_VARIABLE = "GOSSIPGROUPS_KEYS"
 Command = Callable[..., Any]
 
 _BIND_HELP = (
@@ -108,7 +110,7 @@ _OPTIONS = (
     click.option(
         "--keys",
         metavar="FILE",
-        envvar="GOSSIPGROUPS_KEYS",
+        envvar=KEYS_VARIABLE,
         show_envvar=True,
         help="Seal all datagrams with the keys of this file, whose changes are followed; env:NAME takes them "
         "from an environment variable. Never a key itself.",
@@ -140,6 +142,8 @@ def _with_options(command: Command, options: tuple[Command, ...]) -> Command:
         keys: str | None,
         **others: Any,
     ) -> Any:
+        if keys is None and os.environ.get(KEYS_VARIABLE) == "":
+            raise click.UsageError(f"{KEYS_VARIABLE} is empty: unset it to have no keys")
         named = tuple(seed for text in seeds for seed in text.split(",") if seed.strip())
         connection = Connection(
             seeds=named or None,

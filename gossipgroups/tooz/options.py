@@ -44,7 +44,9 @@ def read_options(parsed_url: Any, options: Mapping[str, Any]) -> Options:
     leader = given.get("leader") or "none"
     if leader not in ("none", "advisory"):
         raise tooz.ToozError(f"leader {leader!r} is not 'none' or 'advisory'")
-    in_url = {"join_timeout": str(JOIN_SECONDS)} | {name: given[name] for name in IN_URLS if given.get(name)}
+    in_url = {"join_timeout": str(JOIN_SECONDS)} | {
+        name: given[name] for name in IN_URLS if given.get(name) or name == "keys" in given
+    }
     with translated():
         url = parse_url(f"gossip://{parsed_url.netloc}{parsed_url.path}", in_url)
     return Options(url, _seconds(given.get("timeout")), leader == "advisory")

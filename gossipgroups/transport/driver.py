@@ -80,6 +80,7 @@ class Driver:
                     nursery.start_soon(
                         follow_keys,
                         self._settings.keys,
+                        self._ring,
                         self._settings.name,
                         self._use_keys,
                         lambda: self._link.snapshot,

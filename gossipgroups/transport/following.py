@@ -11,7 +11,6 @@ from collections.abc import Callable
 
 import trio
 
-from gossipgroups.errors import InvalidValue
 from gossipgroups.key_source import KeyFile
 from gossipgroups.keys import KeyRing
 from gossipgroups.snapshot import Snapshot
@@ -23,15 +22,19 @@ KEY_FILE_SECONDS = 2.0
 
 
 async def follow_keys(
-    file: KeyFile, name: str, use: Callable[[KeyRing], None], held: Callable[[], Snapshot]
+    file: KeyFile,
+    known: KeyRing | None,
+    name: str,
+    use: Callable[[KeyRing], None],
+    held: Callable[[], Snapshot],
 ) -> None:
-    """Call `use` with the ring of a file when it has changed; `name` is the coordinator's, for the log."""
+    """Call `use` with the ring of a file when it has changed. `known` is what it held, `name` whose it is."""
     said = ""
     while True:
         await trio.sleep(KEY_FILE_SECONDS)
         try:
             ring = await trio.to_thread.run_sync(file.changed, abandon_on_cancel=True)
-        except InvalidValue as error:
+        except Exception as error:  # no thread to be had, say: not worth a coordinator
             if str(error) != said:
                 said = str(error)
                 logger.warning("coordinator %r keeps its keys: %s", name, said)
@@ -39,7 +42,14 @@ async def follow_keys(
         if ring is not None:
             said = ""
             logger.info("coordinator %r uses %r from now on", name, ring)
+            use(ring)
             if without := held().without_key(ring.ids[0]):
                 names = ", ".join(without)
                 logger.warning("key %s is not held by %s: cut off until it is", ring.ids[0], names)
-            use(ring)
+            for key_id in set(known.ids if known else ()).difference(ring.ids):
+                if users := held().sealing_with(key_id):
+                    names = ", ".join(users)
+                    logger.warning(
+                        "removed key %s still seals what %s send: unheard from now on", key_id, names
+                    )
+            known = ring
