@@ -27,6 +27,7 @@ from gossipgroups.registers import (
     NodeRegister,
     Register,
     decode_register,
+    successor,
 )
 from gossipgroups.reports import Reports
 from gossipgroups.settling import Settler
@@ -160,15 +161,16 @@ class Node:
     def use_keys(self, ring: KeyRing, now: float) -> None:
         """Seal and open with these keys from now on, and tell the others their ids.
 
-        Raises `InvalidValue` on a node that was started without keys: nobody could hear it any more.
+        Raises `InvalidValue` on a node that was started without keys, which nobody could hear any more, and
+        `LimitExceeded` when it cannot tell the change, as its incarnation is used up.
         """
         if not isinstance(self._seal, KeyedSeal):
             raise InvalidValue("this node was started without keys: start it with keys to seal its datagrams")
         now = self._time(now)
         if ring != self._seal.ring:
-            self._seal.use(ring)
             own = self.state.own
-            incarnation = min(own.incarnation + 1, MAX_COUNTER)
+            incarnation = successor(own.incarnation, "the incarnation")
+            self._seal.use(ring)
             self._learn(own.become(own.status, incarnation, key_ids=ring.packed_ids), now)
             self._end_turn(now)
 

@@ -125,12 +125,6 @@ def test_equal_payloads_never_make_equal_datagrams() -> None:
     assert len({datagram[19:] for datagram in sealed}) == 1000
 
 
-def test_a_salt_is_new_for_each_datagram_also_in_a_clone() -> None:
-    # Whatever the memory of two clones has in common, the salts come from outside of it.
-    one, two = keyed(ONE, seed=1), keyed(ONE, seed=2)
-    assert one.seal(b"the same")[3:] != two.seal(b"the same")[3:]
-
-
 def test_a_rotation_loses_no_datagram_and_ends_the_old_key() -> None:
     seal, other = keyed(ONE), keyed(ONE)
     before = seal.seal(b"before")

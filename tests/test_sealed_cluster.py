@@ -27,8 +27,10 @@ from gossipgroups import (
     UnknownKey,
     open_coordinator,
 )
-from gossipgroups.errors import InvalidValue
+from gossipgroups.errors import InvalidValue, LimitExceeded
 from gossipgroups.node import Node
+from gossipgroups.registers import MAX_COUNTER
+from gossipgroups.status import Status
 from gossipgroups.testing import SimulatedNetwork
 from gossipgroups.transport.network import KERNEL
 from gossipgroups.wire.codec import pack_message, pack_section
@@ -303,3 +305,11 @@ def test_a_datagram_that_is_sent_again_is_processed_again() -> None:
 
 def test_salts_come_from_the_system() -> None:
     assert KERNEL.entropy(an_address(0)) is os.urandom
+
+
+def test_a_change_that_cannot_be_told_is_not_made() -> None:
+    node = a_keyed_node()
+    node._learn(node.state.own.become(Status.ALIVE, MAX_COUNTER), 1.0)
+    with pytest.raises(LimitExceeded, match="incarnation"):
+        node.use_keys(KeyRing([NEW]), 2.0)
+    assert node.keys == KeyRing([OLD])

@@ -34,15 +34,16 @@ async def follow_keys(
         await trio.sleep(KEY_FILE_SECONDS)
         try:
             ring = await trio.to_thread.run_sync(file.changed, abandon_on_cancel=True)
+            if ring is not None:
+                use(ring)
         except Exception as error:  # no thread to be had, say: not worth a coordinator
             if str(error) != said:
                 said = str(error)
                 logger.warning("coordinator %r keeps its keys: %s", name, said)
             continue
+        said = ""
         if ring is not None:
-            said = ""
             logger.info("coordinator %r uses %r from now on", name, ring)
-            use(ring)
             if without := held().without_key(ring.ids[0]):
                 names = ", ".join(without)
                 logger.warning("key %s is not held by %s: cut off until it is", ring.ids[0], names)
