@@ -1,6 +1,7 @@
 """Reaching out: to seeds, and to the dead in case they are only cut off.
 
-Law: a coordinator never stops looking for others. Until a seed has answered, seeds are asked often; after
+Law: a coordinator never stops looking for others. An address is asked who is there; whoever answers with a
+cookie is greeted by its id. Until a seed has answered, seeds are asked often; after
 that, those that are not live nodes now and then, with jitter; and each dead node is called about once per
 `reach_interval` by somebody, unless the kernel said that its port is closed. So a healed partition re-merges
 even after each side has declared the other dead.
@@ -9,14 +10,15 @@ even after each side has declared the other dead.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from gossipgroups.config import Config
 from gossipgroups.groups.replica import Replica
-from gossipgroups.ids import Address, NodeId, Random
+from gossipgroups.ids import ANYBODY, Address, NodeId, Peer, Random
 from gossipgroups.status import Status
 from gossipgroups.swim.live import LiveSet
 from gossipgroups.swim.probe import Numbers
-from gossipgroups.wire.messages import Ack, Ping, Section
+from gossipgroups.wire.messages import NO_COOKIE, Ack, Cookie, Ping, Section
 
 PENDING = 256
 """Contacts remembered while unanswered."""
@@ -24,6 +26,14 @@ JOIN_GROWTH = 4
 """The longest wait before the seeds are asked again while joining, in first waits."""
 CATCH_UP = 8
 """Times that a joiner asks at once for what is still missing, before it waits its turn."""
+
+
+class Contact(NamedTuple):
+    """A ping to send to somebody who may not know us, with the cookie that he gave, or `NO_COOKIE`."""
+
+    peer: Peer
+    number: int
+    cookie: bytes
 
 
 class Contacts:
@@ -45,7 +55,8 @@ class Contacts:
         self._seeds_at: float | None = None
         self._reach_at: float | None = None
         self._theirs: int | None = None
-        self._catch_up: list[Address] = []
+        self._catch_up: dict[Peer, None] = {}
+        self._greet: dict[Peer, bytes] = {}
         self._catch_ups = 0
         self.seeds: tuple[Address, ...] = ()
         self.answered = False
@@ -61,12 +72,14 @@ class Contacts:
         if seeds and (self._seeds_at is None or (new and not self.answered)):
             self._seeds_at = now
 
-    def due(self, now: float) -> list[tuple[Address, int]]:
-        """The addresses to contact now, each with its ping number."""
+    def due(self, now: float) -> list[Contact]:
+        """Whom to ping now."""
         deadline = self.deadline
         if deadline is None or deadline > now:
             return []
-        addresses, self._catch_up = self._catch_up, []
+        known = {**dict.fromkeys(self._catch_up, NO_COOKIE), **self._greet}
+        self._catch_up, self._greet = {}, {}
+        addresses: list[Address] = []
         if self._seeds_at is not None and self._seeds_at <= now:
             addresses += self._due_seeds()
             longest = JOIN_GROWTH * self._config.join_retry
@@ -76,7 +89,24 @@ class Contacts:
         if self._reach_at is not None and self._reach_at <= now:
             self._reach_at = now + self._config.reach_interval * (0.75 + self._random.random() / 2)
             addresses += self._due_dead()
-        return [(address, self._remember(address)) for address in dict.fromkeys(addresses)]
+        peers = {**{Peer(ANYBODY, address): NO_COOKIE for address in addresses}, **known}
+        return [Contact(peer, self._remember(peer.address), cookie) for peer, cookie in peers.items()]
+
+    def awaits(self, number: int) -> bool:
+        """Whether the ping of this number is under way."""
+        return number in self._pending
+
+    def pinged(self, number: int) -> Address | None:
+        """Where the ping of this number went, if it is under way."""
+        return self._pending.get(number)
+
+    def on_cookie(self, sender: NodeId, cookie: Cookie) -> None:
+        """Whoever is there wants proof; a node that we know may, at any time."""
+        address = self._pending.pop(cookie.number, None)
+        if address is not None:
+            self._greet[Peer(sender, address)] = cookie.cookie
+        elif sender in self._live and len(self._greet) < PENDING:
+            self._greet[self._replica.nodes[sender].peer] = cookie.cookie
 
     def status_changed(self, node_id: NodeId, status: Status, now: float) -> None:
         """A node's status was learnt: the dead are called, for as long as there are any."""
@@ -85,7 +115,7 @@ class Contacts:
         if status is Status.DEAD and self._reach_at is None:
             self._reach_at = now + self._config.reach_interval * self._random.random()
 
-    def on_ack(self, ack: Ack) -> None:
+    def on_ack(self, sender: NodeId, ack: Ack) -> None:
         """A contact may have answered."""
         address = self._pending.pop(ack.number, None)
         if address is None:
@@ -94,7 +124,7 @@ class Contacts:
         self._refused.discard(address)
         if not self.joined:
             self._theirs = ack.digest
-            self._catch_up = [address]
+            self._catch_up = {Peer(sender, address): None}
 
     def on_own(self, sections: Iterable[Section]) -> None:
         """Our own datagram came back: the address that it was sent to is another one of ours."""
@@ -110,7 +140,7 @@ class Contacts:
         self._catch_ups += 1
         self._theirs = None
         if self.joined:
-            self._catch_up = []
+            self._catch_up = {}
 
     def on_refused(self, address: Address) -> None:
         """Nobody listens there: the dead node of this address need not be called again."""
@@ -137,7 +167,7 @@ class Contacts:
     @property
     def deadline(self) -> float | None:
         """When something is due."""
-        if self._catch_up:
+        if self._catch_up or self._greet:
             return 0.0
         return min((at for at in (self._seeds_at, self._reach_at) if at is not None), default=None)
 

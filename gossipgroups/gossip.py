@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 
 from gossipgroups.budget import Budget
 from gossipgroups.config import Config
-from gossipgroups.ids import Address, NodeId, Random
+from gossipgroups.ids import NodeId, Peer, Random
 from gossipgroups.state import State
 from gossipgroups.swim.dissemination import Age, RumourQueue, retransmit_limit
 from gossipgroups.wire.outbox import Outbox
@@ -64,8 +64,8 @@ class Gossip:
         at_once = any(budget.spend(self._config.fanout, now) for budget in self._budgets())
         if at_once or self._at <= now:
             self._at = now + self._config.gossip_interval
-            for address in self.draw(self._config.fanout, self._news_from if at_once else ()):
-                self._outbox.open(address)
+            for peer in self.draw(self._config.fanout, self._news_from if at_once else ()):
+                self._outbox.open(peer)
             self._news_from.clear()
 
     def deadline(self, now: float) -> float | None:
@@ -79,15 +79,15 @@ class Gossip:
         """Sections of rumours for a datagram with so much room."""
         return self._rumours.take(room, self.limit, self._age) if self._rumours else []
 
-    def draw(self, count: int, but: Iterable[NodeId] = ()) -> list[Address]:
-        """Up to so many addresses of live nodes, at random."""
+    def draw(self, count: int, but: Iterable[NodeId] = ()) -> list[Peer]:
+        """Up to so many live nodes, at random."""
         excluded = {self._me, *but}
         others = [node_id for node_id in self._state.live.ids if node_id not in excluded]
         chosen = []
         for _ in range(min(count, len(others))):
             place = self._random.randrange(len(others))
             others[place], others[-1] = others[-1], others[place]
-            chosen.append(self._state.replica.nodes[others.pop()].address)
+            chosen.append(self._state.replica.nodes[others.pop()].peer)
         return chosen
 
     def _budgets(self) -> Iterator[Budget]:

@@ -16,6 +16,8 @@ NodeId = NewType("NodeId", bytes)
 """Eight random bytes drawn when a coordinator starts: a restart is a new node."""
 
 NODE_ID_BYTES = 8
+ANYBODY = NodeId(bytes(NODE_ID_BYTES))
+"""Stands for the receiver of a datagram to an address whose node is not known: nobody has this id."""
 MAX_NAME = 255
 """Bytes of UTF-8 in a group id, member id or node name: a register must fit one datagram."""
 
@@ -37,6 +39,13 @@ class Address(NamedTuple):
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+class Peer(NamedTuple):
+    """Where a datagram goes: to a node, at an address."""
+
+    node_id: NodeId
+    address: Address
 
 
 @lru_cache(maxsize=4096)

@@ -6,9 +6,10 @@ that waits, `tick`, send what `datagrams` returns, hand out `events`, sleep unti
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
+from gossipgroups.admission import STRAY, UNPROVED, Admission
 from gossipgroups.clock import StallClock
 from gossipgroups.config import Config
 from gossipgroups.contacts import Contacts
@@ -17,7 +18,7 @@ from gossipgroups.errors import BadPacket, CoordinatorClosed, InvalidValue
 from gossipgroups.events import Event
 from gossipgroups.gossip import Gossip
 from gossipgroups.groups.rules import Command, Rules
-from gossipgroups.ids import NODE_ID_BYTES, Address, NodeId, Random
+from gossipgroups.ids import ANYBODY, NODE_ID_BYTES, Address, NodeId, Peer, Random
 from gossipgroups.keys import KeyRing
 from gossipgroups.operations import Operations, Outcome
 from gossipgroups.reconcile import Reconciler
@@ -39,21 +40,24 @@ from gossipgroups.swim.detector import Detector
 from gossipgroups.swim.dissemination import RumourQueue
 from gossipgroups.swim.parts import Part
 from gossipgroups.swim.probe import Purpose
-from gossipgroups.wire.codec import Message, pack_section, unpack_message
+from gossipgroups.wire.codec import pack_section, unpack_payload
+from gossipgroups.wire.header import Message, unpack_header
 from gossipgroups.wire.messages import (
-    ANYBODY,
     ROOT,
     Accusations,
     Ack,
     AskSettling,
     Buckets,
+    Cookie,
     Hashes,
     Nack,
     NotMe,
     Ping,
     PingReq,
+    Proof,
     Repair,
     Rumours,
+    Section,
     Settling,
     Want,
 )
@@ -126,7 +130,11 @@ class Node:
             self._outbox,
             config,
         )
-        self._members_heard: set[Address] = set()
+        self._sealed = seal.ring is not None
+        self._admission = Admission(
+            self.node_id, state.replica, self._outbox, random, self._answers_us, sealed=self._sealed
+        )
+        self._members_heard: set[Peer] = set()
         self._last_change = now
         self._last_repair = now
         key_ids = b"" if seal.ring is None else seal.ring.packed_ids
@@ -176,7 +184,11 @@ class Node:
 
     def read(self, datagram_untrusted: bytes) -> Message:
         """What a datagram of this cluster says, without taking it in. Raises `BadPacket`."""
-        return unpack_message(self._seal.open(datagram_untrusted))
+        header, payload = self._seal.open(datagram_untrusted)
+        message = Message(*unpack_header(header), unpack_payload(payload))
+        if message.sender == ANYBODY:
+            raise BadPacket("sender")
+        return message
 
     @property
     def departed(self) -> bool:
@@ -224,19 +236,29 @@ class Node:
                 self._contacts.on_own(message.sections)
                 raise BadPacket("own datagram")
             registers = _registers(message)
+            if message.receiver == ANYBODY:
+                self._admission.ask_for_proof(message, address, len(datagram_untrusted), now)
+                return None
+            self._admission.admit(message, address, now)
         except BadPacket as error:
             self.stats.refused[error.reason] += 1
+            if error.reason == UNPROVED:
+                self._admission.ask_for_proof(message, address, len(datagram_untrusted), now)
             return error.reason
+        if message.receiver != self.node_id:
+            return self._stray(message, address, len(datagram_untrusted))
         known = self.state.replica.by_hash
         for register, age, repaired in registers:
             if register.hash not in known:
                 self._hear(register, message.sender, age, repaired, now)
+        peer = self._peer(message.sender, address)
+        self._limit(peer, len(datagram_untrusted))
         for section in message.sections:
             handler = _HANDLERS.get(type(section))
             if handler is not None:
-                handler(self, message, address, section, now)
+                handler(self, message, peer, section, now)
         if message.sender in self.state.live:
-            self._members_heard.add(address)
+            self._members_heard.add(peer)
         return None
 
     def refused(self, address: Address, now: float) -> None:
@@ -260,12 +282,12 @@ class Node:
         self._detector.flush()
         self._reconciler.flush()
         self._settler.send(now)
-        for address in self._members_heard:
-            if address in self._outbox:
-                self._outbox.open(address)
+        for peer in self._members_heard:
+            if peer in self._outbox and not self._outbox.limited(peer):
+                self._outbox.open(peer)
         self._members_heard.clear()
         self._gossip.send(now)
-        sent = self._outbox.drain(self._gossip.fill)
+        sent = self._outbox.drain(self._gossip.fill, lambda peer: self._admission.cookie(peer, now))
         self.stats.sent += len(sent)
         self.stats.sent_bytes += sum(len(datagram) for datagram, _ in sent)
         return sent
@@ -352,6 +374,7 @@ class Node:
             self._rumours.drop(register.key)
             if isinstance(register, NodeRegister):
                 self._contacts.forget(register.node_id)
+                self._admission.forget(register.node_id)
             elif isinstance(register, GroupRegister):
                 self._convergence.forget(register.group)
                 self._reports.forget(register.group)
@@ -361,55 +384,86 @@ class Node:
         self._contacts.turn_ended()
 
     def _contact(self, now: float) -> None:
-        for address, number in self._contacts.due(now):
-            ping = Ping(number, ANYBODY, self.state.replica.digest, self._detector.order.clock(now))
-            self._outbox.add(address, pack_section(ping))
-            if not self.joined:
-                self._outbox.add(address, self._reconciler.request())
-                self._outbox.add(address, pack_section(Rumours([self.state.own.packed])))
+        for peer, number, cookie in self._contacts.due(now):
+            ping = Ping(number, self.state.replica.digest, self._detector.order.clock(now))
+            self._outbox.add(peer, pack_section(Proof(cookie)))
+            self._outbox.add(peer, pack_section(ping))
+            if peer.node_id != ANYBODY and not self.joined:
+                self._outbox.add(peer, self._reconciler.request())
+                self._outbox.add(peer, pack_section(Rumours([self.state.own.packed])))
+
+    def _peer(self, sender: NodeId, source: Address) -> Peer:
+        """Where answers go: to the node's own address, once that is known."""
+        register = self.state.replica.nodes.get(sender)
+        return Peer(sender, source) if register is None else register.peer
+
+    def _limit(self, peer: Peer, size: int) -> None:
+        if not self._sealed and not self._admission.has_proved(peer):
+            self._outbox.limit(peer, size)
+
+    def _stray(self, message: Message, address: Address, size: int) -> str:
+        """A datagram for another node, which may have had our address."""
+        peer = self._peer(message.sender, address)
+        self._limit(peer, size)
+        for section in message.sections:
+            if isinstance(section, Ping):
+                self._detector.on_stray(peer, message.receiver, section)
+        self.stats.refused[STRAY] += 1
+        return STRAY
+
+    def _answers_us(self, sections: Iterable[Section]) -> bool:
+        """Whether one of these answers a ping of ours that is under way."""
+        numbers = (section.number for section in sections if isinstance(section, Ack | Nack | NotMe | Cookie))
+        return any(self._detector.awaits(number) or self._contacts.awaits(number) for number in numbers)
 
     def _age(self, register: Register) -> int:
         return self.state.tombstones.age(register, self._clock.now)
 
-    def _on_ping(self, message: Message, address: Address, section: Ping, now: float) -> None:
-        self._detector.on_ping(address, section, now)
-        self._tell_if_dead(message.sender, address)
+    def _on_ping(self, message: Message, peer: Peer, section: Ping, now: float) -> None:
+        self._detector.on_ping(peer, section, now)
+        self._tell_if_dead(peer)
         if section.digest != self.state.replica.digest:
-            self._differs(message, address, now)
+            self._differs(message, peer, now)
 
-    def _on_ack(self, message: Message, address: Address, section: Ack, now: float) -> None:
+    def _on_ack(self, message: Message, peer: Peer, section: Ack, now: float) -> None:
+        number = section.number
+        pinged = self._detector.pinged(message.sender, number) or self._contacts.pinged(number)
+        if pinged is not None:
+            self._admission.prove(Peer(message.sender, pinged))
         self._detector.on_ack(message.sender, section)
-        self._contacts.on_ack(section)
-        self._tell_if_dead(message.sender, address)
+        self._contacts.on_ack(message.sender, section)
+        self._tell_if_dead(peer)
         if section.digest != self.state.replica.digest:
-            self._differs(message, address, now)
+            self._differs(message, peer, now)
 
-    def _tell_if_dead(self, sender: NodeId, address: Address) -> None:
+    def _on_cookie(self, message: Message, peer: Peer, section: Cookie, now: float) -> None:
+        if not self._detector.on_cookie(message.sender, section, now):
+            self._contacts.on_cookie(message.sender, section)
+
+    def _tell_if_dead(self, peer: Peer) -> None:
         """A node that is held dead may not know, and only it can clear itself."""
-        register = self.state.replica.nodes.get(sender)
+        register = self.state.replica.nodes.get(peer.node_id)
         if register is not None and register.status is Status.DEAD:
-            self._outbox.add(address, pack_section(Rumours([register.packed])))
+            self._outbox.answer(peer, pack_section(Rumours([register.packed])))
 
-    def _on_accusations(self, message: Message, address: Address, section: Accusations, now: float) -> None:
+    def _on_accusations(self, message: Message, peer: Peer, section: Accusations, now: float) -> None:
         for accusation in section.accusations:
             if accusation.subject != self.node_id:
                 self._detector.on_accusation(accusation, now)
             elif accusation.incarnation >= self.state.own.incarnation:
                 self._refute(accusation.incarnation, now)
 
-    def _on_settling(
-        self, message: Message, address: Address, section: Settling | AskSettling, now: float
-    ) -> None:
-        if self._settler.hear(message.sender, address, section, now):
-            self._differs(message, address, now)
+    def _on_settling(self, message: Message, peer: Peer, section: Settling | AskSettling, now: float) -> None:
+        if self._settler.hear(peer, section, now):
+            self._differs(message, peer, now)
 
-    def _differs(self, message: Message, address: Address, now: float) -> None:
+    def _differs(self, message: Message, peer: Peer, now: float) -> None:
         """A node holds another state: repair, unless news is still on its way or it has begun already."""
         calm = now - self._last_change >= self.config.gossip_interval
         due = now - self._last_repair >= CALM * self.config.probe_period
         begun = any(isinstance(section, Buckets) for section in message.sections)
         leaving = self.state.own.status is Status.LEFT
-        if (calm or due) and not begun and not leaving and self._reconciler.start(address, now):
+        if (calm or due) and not begun and not leaving and self._reconciler.start(peer, now):
             self._last_repair = now
 
 
@@ -431,18 +485,20 @@ def _registers(message: Message) -> list[tuple[Register, float, bool]]:
     return [(register, age, repaired) for register, age, repaired in registers if register is not None]
 
 
-Handler = Callable[[Node, Message, Address, Any, float], None]
+Handler = Callable[[Node, Message, Peer, Any, float], None]
 _HANDLERS: dict[type[Any], Handler] = {
     Ping: Node._on_ping,
     Ack: Node._on_ack,
-    PingReq: lambda node, message, address, section, now: node._detector.on_ping_req(address, section, now),
-    Nack: lambda node, message, address, section, now: node._detector.on_nack(message.sender, section),
-    NotMe: lambda node, message, address, section, now: node._detector.on_not_me(address, section, now),
+    PingReq: lambda node, message, peer, section, now: node._detector.on_ping_req(peer, section, now),
+    Nack: lambda node, message, peer, section, now: node._detector.on_nack(message.sender, section),
+    NotMe: lambda node, message, peer, section, now: node._detector.on_not_me(peer.address, section, now),
     Accusations: Node._on_accusations,
     Settling: Node._on_settling,
     AskSettling: Node._on_settling,
-    Buckets: lambda node, message, address, section, now: node._reconciler.on_buckets(address, section),
-    Hashes: lambda node, message, address, section, now: node._reconciler.on_hashes(address, section),
-    Want: lambda node, message, address, section, now: node._reconciler.on_want(address, section),
+    Buckets: lambda node, message, peer, section, now: node._reconciler.on_buckets(peer, section),
+    Hashes: lambda node, message, peer, section, now: node._reconciler.on_hashes(peer, section),
+    Want: lambda node, message, peer, section, now: node._reconciler.on_want(peer, section),
+    Cookie: Node._on_cookie,
+    Proof: lambda node, message, peer, section, now: node._admission.check_proof(peer, section, now),
 }
 """What is done with each kind of section; registers are learnt before any of them."""

@@ -19,7 +19,7 @@ from gossipgroups.budget import Budget
 from gossipgroups.config import Config
 from gossipgroups.digest import bucket_of, interval, read_summary
 from gossipgroups.groups.replica import Replica
-from gossipgroups.ids import Address
+from gossipgroups.ids import Peer
 from gossipgroups.registers import Register
 from gossipgroups.wire.codec import pack_section
 from gossipgroups.wire.messages import MAX_ENTRIES, Buckets, Hashes, Interval, Repair, Want
@@ -47,28 +47,27 @@ class Reconciler:
         self._config = config
         self._age = age
         self._budget = Budget(config.repair_rate, max(1.0, 2 * config.repair_rate))
-        self._requests: dict[Address, Buckets] = {}
-        self._sent: dict[Address, int] = {}
+        self._requests: dict[Peer, Buckets] = {}
+        self._sent: dict[Peer, int] = {}
         self.started = 0
         """Repairs begun so far."""
 
-    def start(self, address: Address, now: float) -> bool:
-        """Begin a repair with a node, if the budget has it."""
-        if not self._budget.spend(1, now):
+    def start(self, peer: Peer, now: float) -> bool:
+        """Begin a repair with a node that differs, if it has proved itself and the budget has it."""
+        if not self._budget.spend(1, now) or not self._outbox.answer(peer, self.request()):
             return False
         self.started += 1
-        self._outbox.add(address, self.request())
         return True
 
     def request(self) -> bytes:
         """The first message of a repair, packed."""
         return pack_section(Buckets(*self._replica.tree.summary()))
 
-    def on_buckets(self, address: Address, section_untrusted: Buckets) -> None:
+    def on_buckets(self, peer: Peer, section_untrusted: Buckets) -> None:
         """Note a request; it is answered by `flush`, when all that waits has been read."""
         mask, digests = section_untrusted
         if mask.bit_count() * 8 == len(digests) and len(self._requests) < REQUESTS_A_TURN:
-            self._requests[address] = section_untrusted
+            self._requests[peer] = section_untrusted
 
     def flush(self) -> None:
         """Answer the turn's requests."""
@@ -76,10 +75,10 @@ class Reconciler:
         if not self._requests:
             return
         requests, self._requests = self._requests, {}
-        for address, request in requests.items():
-            self._answer(address, request)
+        for peer, request in requests.items():
+            self._answer(peer, request)
 
-    def on_hashes(self, address: Address, section_untrusted: Hashes) -> None:
+    def on_hashes(self, peer: Peer, section_untrusted: Hashes) -> None:
         """Send what the sender lacks in these intervals, and ask for what we lack."""
         by_hash = self._replica.by_hash
         lacked: list[Register] = []
@@ -92,17 +91,17 @@ class Reconciler:
             theirs = set(_unpack(packed))
             lacked += [each for key, each in by_hash.items() if first <= key <= last and key not in theirs]
             wanted += [key for key in sorted(theirs) if first <= key <= last and key not in by_hash]
-        self._push(address, lacked)
+        self._push(peer, lacked)
         for some in _chunks(wanted, HASHES_EACH):
-            self._outbox.add(address, pack_section(Want(_packed(some))))
+            self._outbox.answer(peer, pack_section(Want(_packed(some))))
 
-    def on_want(self, address: Address, section_untrusted: Want) -> None:
+    def on_want(self, peer: Peer, section_untrusted: Want) -> None:
         """Send the registers asked for."""
         by_hash = self._replica.by_hash
         wanted = dict.fromkeys(_unpack(section_untrusted.hashes))
-        self._push(address, [by_hash[key] for key in wanted if key in by_hash])
+        self._push(peer, [by_hash[key] for key in wanted if key in by_hash])
 
-    def _answer(self, address: Address, request: Buckets) -> None:
+    def _answer(self, peer: Peer, request: Buckets) -> None:
         theirs = read_summary(*request)
         mine = self._replica.tree.buckets
         differing = {bucket for bucket in range(len(mine)) if mine[bucket] != theirs[bucket]}
@@ -118,11 +117,11 @@ class Reconciler:
             if theirs[bucket] == 0
             for key in by_bucket[bucket]
         ]
-        self._push(address, lacked)
+        self._push(peer, lacked)
         listed = [bucket for bucket in sorted(differing) if theirs[bucket] != 0]
-        self._list(address, ((bucket, sorted(by_bucket[bucket])) for bucket in listed))
+        self._list(peer, ((bucket, sorted(by_bucket[bucket])) for bucket in listed))
 
-    def _list(self, address: Address, buckets: Iterable[tuple[int, list[int]]]) -> None:
+    def _list(self, peer: Peer, buckets: Iterable[tuple[int, list[int]]]) -> None:
         intervals: list[Interval] = []
         room = HASHES_EACH
         for bucket, hashes in buckets:
@@ -130,16 +129,16 @@ class Reconciler:
             for some in _chunks(hashes, HASHES_EACH - _BOUNDS) or [[]]:
                 until = last if not hashes or some[-1] == hashes[-1] else some[-1]
                 if len(some) + _BOUNDS > room or len(intervals) >= MAX_ENTRIES:
-                    self._outbox.add(address, pack_section(Hashes(intervals)))
+                    self._outbox.answer(peer, pack_section(Hashes(intervals)))
                     intervals, room = [], HASHES_EACH
                 intervals.append(Interval(first, until, _packed(some)))
                 room -= len(some) + _BOUNDS
                 first = until + 1
         if intervals:
-            self._outbox.add(address, pack_section(Hashes(intervals)))
+            self._outbox.answer(peer, pack_section(Hashes(intervals)))
 
-    def _push(self, address: Address, registers: list[Register]) -> None:
-        sent = self._sent.get(address, 0)
+    def _push(self, peer: Peer, registers: list[Register]) -> None:
+        sent = self._sent.get(peer, 0)
         batch: list[Register] = []
         room = REPAIR_ROOM
         for register in registers:
@@ -147,20 +146,20 @@ class Reconciler:
             if sent >= self._config.repair_datagrams:
                 break
             if batch and (size > room or len(batch) >= MAX_ENTRIES):
-                self._send(address, batch)
+                self._send(peer, batch)
                 sent += 1
                 batch, room = [], REPAIR_ROOM
             batch.append(register)
             room -= size
         if batch and sent < self._config.repair_datagrams:
-            self._send(address, batch)
+            self._send(peer, batch)
             sent += 1
-        self._sent[address] = sent
+        self._sent[peer] = sent
 
-    def _send(self, address: Address, registers: list[Register]) -> None:
+    def _send(self, peer: Peer, registers: list[Register]) -> None:
         ages = [self._age(register) for register in registers]
-        self._outbox.add(
-            address,
+        self._outbox.answer(
+            peer,
             pack_section(Repair([each.packed for each in registers], ages if any(ages) else [])),
         )
 

@@ -29,6 +29,7 @@ from gossipgroups.ids import (
     NODE_ID_BYTES,
     Address,
     NodeId,
+    Peer,
     decode_name,
     encode_name,
     pack_address,
@@ -107,6 +108,11 @@ class NodeRegister(_Register):
     @property
     def rank(self) -> tuple[int, int, bytes]:
         return (self.incarnation, self.status, self.packed)
+
+    @property
+    def peer(self) -> Peer:
+        """Where datagrams for the node go."""
+        return Peer(self.node_id, self.address)
 
     def become(
         self, status: Status, incarnation: int | None = None, *, key_ids: bytes | None = None

@@ -6,10 +6,12 @@ converged is settled at that moment; an operation ends with the report of what i
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from gossipgroups.config import Config
 from gossipgroups.convergence import Convergence
 from gossipgroups.gossip import Gossip
-from gossipgroups.ids import Address, NodeId
+from gossipgroups.ids import Peer
 from gossipgroups.operations import Operations
 from gossipgroups.reports import Reports
 from gossipgroups.state import State
@@ -45,7 +47,7 @@ class Settler:
         self._outbox = outbox
         self._config = config
         self._root_seen = (0, 0)
-        self._farewells: dict[Address, None] = {}
+        self._farewells: dict[Peer, None] = {}
 
     def end_turn(self, now: float) -> None:
         """Carry out operations, and report what has settled or is overdue."""
@@ -85,21 +87,21 @@ class Settler:
         due = ((Settling, self._convergence.pushes(now)), (AskSettling, self._convergence.asks(now)))
         for shape, targets in due:
             for target, entries in targets:
-                address = self._state.replica.nodes[target].address
-                self._send_entries(shape, address, entries)
-                self._outbox.open(address)
+                peer = self._state.replica.nodes[target].peer
+                self._send_entries(shape, peer, entries)
+                self._outbox.open(peer)
         if self._farewells and self._convergence.is_settled(ROOT):
-            for address in self._farewells:
-                self._send_entries(Settling, address, [self._convergence.entry(ROOT)])
+            for peer in self._farewells:
+                self._send_entries(Settling, peer, [self._convergence.entry(ROOT)])
             self._farewells.clear()
 
     def say_farewell(self) -> None:
         """Ask a few nodes about the root, which this node has just left."""
-        for address in self._gossip.draw(self._config.fanout):
-            self._send_entries(AskSettling, address, [self._convergence.entry(ROOT)])
-            self._outbox.open(address)
+        for peer in self._gossip.draw(self._config.fanout):
+            self._send_entries(AskSettling, peer, [self._convergence.entry(ROOT)])
+            self._outbox.open(peer)
 
-    def hear(self, sender: NodeId, address: Address, section: Settling | AskSettling, now: float) -> bool:
+    def hear(self, peer: Peer, section: Settling | AskSettling, now: float) -> bool:
         """Take in entries and answer them; whether the sender asked about a view that differs from ours."""
         self.compare_views(now)
         asked = isinstance(section, AskSettling)
@@ -111,9 +113,10 @@ class Settler:
                 differs = True
             elif more and (asked or entry.stamp < self._convergence[entry.scope].stamp):
                 answers.append(self._convergence.entry(entry.scope))
-        self._send_entries(Settling, address, answers)
-        if asked and sender not in self._state.live and len(self._farewells) < FAREWELLS:
-            self._farewells[address] = None
+        for some in self._packed(Settling, answers):
+            self._outbox.answer(peer, some)
+        if asked and peer.node_id not in self._state.live and len(self._farewells) < FAREWELLS:
+            self._farewells[peer] = None
         return asked and differs
 
     def _report(self, scope: Scope, converged: bool) -> None:
@@ -122,8 +125,11 @@ class Settler:
         self._state.events += self._reports.events
         self._reports.events.clear()
 
-    def _send_entries(
-        self, shape: type[Settling | AskSettling], address: Address, entries: list[Entry]
-    ) -> None:
+    def _send_entries(self, shape: type[Settling | AskSettling], peer: Peer, entries: list[Entry]) -> None:
+        for some in self._packed(shape, entries):
+            self._outbox.add(peer, some)
+
+    def _packed(self, shape: type[Settling | AskSettling], entries: list[Entry]) -> Iterator[bytes]:
+        """Sections that each fit one datagram."""
         for some in split_entries(entries):
-            self._outbox.add(address, pack_section(shape(self._state.live.digest, some)))
+            yield pack_section(shape(self._state.live.digest, some))

@@ -17,6 +17,7 @@ import trio
 from rich.console import Console
 
 from gossipgroups import Coordinator, Key, KeyRing, open_coordinator
+from gossipgroups.wire.header import HEADER_BYTES
 from gossipgroups.wire.seal import Seal, make_seal
 from sims.tables import Table
 
@@ -41,8 +42,9 @@ def cost(call: Callable[[], object]) -> float:
 def datagram_costs(seal: Seal) -> tuple[float, float]:
     """What it takes to seal a datagram, and to open it."""
     payload = os.urandom(PAYLOAD_BYTES - seal.overhead)
-    datagram = seal.seal(payload)
-    return cost(lambda: seal.seal(payload)), cost(lambda: seal.open(datagram))
+    header = bytes(HEADER_BYTES)
+    datagram = seal.seal(header, payload)
+    return cost(lambda: seal.seal(header, payload)), cost(lambda: seal.open(datagram))
 
 
 async def idle_cost(keys: KeyRing | None, nodes: int, seconds: float) -> tuple[float, float]:

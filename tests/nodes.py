@@ -9,6 +9,7 @@ import heapq
 import random
 from collections.abc import Callable, Iterable
 from hashlib import blake2b
+from itertools import count
 
 from hypothesis import strategies as st
 
@@ -16,14 +17,15 @@ from gossipgroups.config import Config
 from gossipgroups.events import Event
 from gossipgroups.groups.replica import Replica
 from gossipgroups.groups.rules import Command
-from gossipgroups.ids import Address, NodeId
+from gossipgroups.ids import Address, NodeId, Peer
 from gossipgroups.node import Node
 from gossipgroups.operations import Outcome
 from gossipgroups.registers import GroupRegister, NodeRegister, PresenceRegister, Register
 from gossipgroups.status import Status
 from gossipgroups.swim.live import LiveSet
-from gossipgroups.wire.codec import Message, pack_message, pack_section, unpack_message
-from gossipgroups.wire.messages import Section
+from gossipgroups.wire.codec import pack_payload, pack_section, unpack_payload
+from gossipgroups.wire.header import Header, Message, unpack_header
+from gossipgroups.wire.messages import Proof, Section
 from gossipgroups.wire.seal import TaggedSeal
 
 CLUSTER = "c"
@@ -42,6 +44,10 @@ def number_of(node_id: NodeId) -> int:
 
 def an_address(number: int) -> Address:
     return Address(f"10.0.{number // 250}.{number % 250 + 1}", 7946)
+
+
+def a_peer(number: int) -> Peer:
+    return Peer(an_id(number), an_address(number))
 
 
 def a_node(number: int, incarnation: int = 0, status: Status = Status.ALIVE) -> NodeRegister:
@@ -74,13 +80,30 @@ def replica_of(registers: Iterable[Register]) -> Replica:
     return replica
 
 
-def sealed(sender: int, *sections: Section) -> bytes:
-    """A datagram as the node of this number would send it."""
-    return TaggedSeal(CLUSTER).seal(pack_message(an_id(sender), [pack_section(each) for each in sections]))
+_numbers = count(1)
+
+
+def sealed(sender: int, to: NodeId, *sections: Section) -> bytes:
+    """The next datagram that the node of this number would send to another."""
+    return sealed_as(Header(an_id(sender), to, next(_numbers)), *sections)
+
+
+def sealed_as(header: Header, *sections: Section) -> bytes:
+    payload = pack_payload([pack_section(each) for each in sections])
+    return TaggedSeal(CLUSTER).seal(header.pack(), payload)
+
+
+def meet(node: Node, number: int, now: float = 0.0, *, address: Address | None = None) -> None:
+    """Let a node hear the node of this number for the first time, with proof of where it is."""
+    peer = Peer(an_id(number), address or an_address(number))
+    proof = Proof(node._admission._cookies.make(peer, node._time(now)))
+    assert node.receive(sealed(number, node.node_id, proof), peer.address, now) is None
+    assert node._admission.has_proved(peer)
 
 
 def opened(datagram: bytes) -> Message:
-    return unpack_message(TaggedSeal(CLUSTER).open(datagram))
+    header, payload = TaggedSeal(CLUSTER).open(datagram)
+    return Message(*unpack_header(header), unpack_payload(payload))
 
 
 # Few keys and small counters, so that registers meet, outrank each other and hang on one another.

@@ -21,7 +21,7 @@ from gossipgroups.events import (
     NodeJoined,
 )
 from gossipgroups.groups.rules import Command, Create, Delete, Join, Leave
-from gossipgroups.ids import NodeId
+from gossipgroups.ids import NodeId, Peer
 from gossipgroups.operations import Applied, Done
 from gossipgroups.registers import GroupRegister, NodeRegister, PresenceRegister
 from gossipgroups.settling import FAREWELLS
@@ -201,12 +201,14 @@ def test_an_operation_ends_once(outcomes: list[Applied | Done]) -> None:
 
 def _relays(process: Process) -> None:
     for number in range(RELAYS + 1):
-        relay = Relay(process.node.node_id, process.address, process.address, number, 1e9, 1e9)
+        relay = Relay(process.node.node_id, process.address, process.node.state.own.peer, number, 1e9, 1e9)
         process.node._detector._relays._relays[number] = relay
 
 
 def _farewells(process: Process) -> None:
-    process.node._settler._farewells.update({address_of(each): None for each in range(FAREWELLS + 1)})
+    process.node._settler._farewells.update(
+        {Peer(process.node.node_id, address_of(each)): None for each in range(FAREWELLS + 1)}
+    )
 
 
 def _awareness(process: Process) -> None:

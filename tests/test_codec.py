@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from gossipgroups.config import DATAGRAM_BYTES, Config
 from gossipgroups.errors import BadPacket
 from gossipgroups.groups.rules import Join
-from gossipgroups.ids import NodeId
+from gossipgroups.ids import Address, NodeId
 from gossipgroups.node import Node
 from gossipgroups.registers import MAX_COUNTER, GroupRegister
-from gossipgroups.wire.codec import Message, pack_message, pack_section, unpack_message
+from gossipgroups.wire.codec import pack_payload, pack_section, unpack_payload
+from gossipgroups.wire.header import HEADER_BYTES, Header, unpack_header
 from gossipgroups.wire.messages import (
-    ANYBODY,
     CHECKS,
     KINDS,
     MAX_ENTRIES,
@@ -32,6 +32,7 @@ from gossipgroups.wire.messages import (
     Ack,
     AskSettling,
     Buckets,
+    Cookie,
     Entry,
     Hashes,
     Interval,
@@ -39,14 +40,26 @@ from gossipgroups.wire.messages import (
     NotMe,
     Ping,
     PingReq,
+    Proof,
     Repair,
     Rumours,
     Section,
     Settling,
     Want,
 )
-from gossipgroups.wire.seal import TaggedSeal
-from tests.nodes import CLUSTER, NOTHING, a_node, a_presence, an_address, an_id, registers, sealed
+from gossipgroups.wire.seal import TAGGED_BYTES, TaggedSeal
+from tests.nodes import (
+    CLUSTER,
+    NOTHING,
+    a_node,
+    a_presence,
+    an_address,
+    an_id,
+    meet,
+    registers,
+    sealed,
+    sealed_as,
+)
 
 u32 = st.integers(0, 2**32 - 1)
 u64 = st.integers(0, 2**64 - 1)
@@ -57,7 +70,7 @@ packed_registers = st.lists(registers.map(lambda register: register.packed), max
 scopes = st.sampled_from([ROOT, WHOLE]) | st.text(min_size=1, max_size=20)
 entries = st.lists(st.builds(Entry, scopes, counters, u64, st.binary(max_size=20)), max_size=4)
 one_of_each: list[st.SearchStrategy[Section]] = [
-    st.builds(Ping, u32, ids | st.just(ANYBODY), u64, counters),
+    st.builds(Ping, u32, u64, counters),
     st.builds(Ack, u32, u64),
     st.builds(PingReq, u32, ids),
     st.builds(Nack, u32),
@@ -72,13 +85,15 @@ one_of_each: list[st.SearchStrategy[Section]] = [
     st.builds(Hashes, st.lists(st.builds(Interval, u64, u64, hash_lists), max_size=4)),
     st.builds(Want, hash_lists),
     st.builds(Repair, packed_registers, st.lists(u32, max_size=5)),
+    st.builds(Cookie, u32, st.binary(min_size=8, max_size=8)),
+    st.builds(Proof, st.binary(min_size=8, max_size=8)),
 ]
 sections = st.one_of(one_of_each)
 ME = an_id(7)
 
 
 def _payload(*values: Any) -> bytes:
-    return msgpack.packb([ME, *values])  # type: ignore[no-any-return]
+    return msgpack.packb([*values])  # type: ignore[no-any-return]
 
 
 def test_every_kind_of_section_has_its_number_and_its_grammar() -> None:
@@ -90,29 +105,34 @@ def test_every_kind_of_section_has_its_number_and_its_grammar() -> None:
 @given(data=st.data())
 def test_a_section_is_read_back(strategy: st.SearchStrategy[Section], data: st.DataObject) -> None:
     section = data.draw(strategy)
-    message = unpack_message(pack_message(ME, [pack_section(section)]))
-    assert message == Message(ME, [section])
-    assert type(message.sections[0]) is type(section)
+    (read,) = unpack_payload(pack_payload([pack_section(section)]))
+    assert read == section
+    assert type(read) is type(section)
 
 
-@given(ids, st.lists(sections, max_size=MAX_SECTIONS))
-def test_a_message_is_read_back_section_by_section(sender: NodeId, sent: list[Section]) -> None:
-    payload = pack_message(sender, [pack_section(each) for each in sent])
+@given(st.lists(sections, max_size=MAX_SECTIONS))
+def test_a_payload_is_read_back_section_by_section(sent: list[Section]) -> None:
+    payload = pack_payload([pack_section(each) for each in sent])
     if len(payload) < DATAGRAM_BYTES:
-        assert unpack_message(payload) == Message(sender, sent)
+        assert unpack_payload(payload) == sent
+
+
+@given(ids, ids, counters)
+def test_a_header_is_read_back(sender: NodeId, receiver: NodeId, number: int) -> None:
+    header = Header(sender, receiver, number)
+    assert unpack_header(header.pack()) == header
+    assert len(header.pack()) == HEADER_BYTES
 
 
 def test_names_that_are_not_utf8_travel() -> None:
     entry = Entry("\udcff\udc80", 1, 2, b"")
-    assert unpack_message(pack_message(ME, [pack_section(Settling(0, [entry]))])).sections == [
-        Settling(0, [entry])
-    ]
+    assert unpack_payload(pack_payload([pack_section(Settling(0, [entry]))])) == [Settling(0, [entry])]
 
 
-@pytest.mark.parametrize("kind", [0, 14, 99, 2**32, -1])
+@pytest.mark.parametrize("kind", [0, 16, 99, 2**32, -1])
 @pytest.mark.parametrize("fields", [[], [1], [b"x", [1, [2]], None, True]])
 def test_an_unknown_kind_is_skipped_and_the_rest_is_read(kind: int, fields: list[Any]) -> None:
-    assert unpack_message(_payload([4, 1], [kind, *fields], [4, 2])).sections == [Nack(1), Nack(2)]
+    assert unpack_payload(_payload([4, 1], [kind, *fields], [4, 2])) == [Nack(1), Nack(2)]
 
 
 MALFORMED: list[tuple[str, bytes, str]] = [
@@ -129,16 +149,13 @@ MALFORMED: list[tuple[str, bytes, str]] = [
     ("nested without end", b"\x91" * 1300 + b"\xc0", "encoding"),
     ("a length beyond the bytes", b"\xdd\xff\xff\xff\xff", "encoding"),
     ("a long bytes length", b"\x92\xc6\xff\xff\xff\xffx", "encoding"),
-    ("integer in two bytes for one", b"\x92\xc4\x08" + ME + b"\x92\x04\xcc\x01", "canonical"),
-    ("integer in eight bytes", b"\x92\xc4\x08" + ME + b"\x92\x04\xcf" + bytes(7) + b"\x01", "canonical"),
-    ("signed form of an unsigned", b"\x92\xc4\x08" + ME + b"\x92\x04\xd0\x01", "canonical"),
-    ("list in three bytes for one", b"\xdc\x00\x02\xc4\x08" + ME + b"\x92\x04\x01", "canonical"),
-    ("bytes in a longer form", b"\x92\xc5\x00\x08" + ME + b"\x92\x04\x01", "canonical"),
+    ("integer in two bytes for one", b"\x91\x92\x04\xcc\x01", "canonical"),
+    ("integer in eight bytes", b"\x91\x92\x04\xcf" + bytes(7) + b"\x01", "canonical"),
+    ("signed form of an unsigned", b"\x91\x92\x04\xd0\x01", "canonical"),
+    ("list in three bytes for one", b"\xdc\x00\x01\x92\x04\x01", "canonical"),
+    ("bytes in a longer form", b"\x91\x93\x0e\x01\xc5\x00\x08" + bytes(8), "canonical"),
     ("no list", msgpack.packb(7), "shape"),
-    ("no sender", msgpack.packb([]), "shape"),
     ("too many sections", _payload(*[[4, 1]] * (MAX_SECTIONS + 1)), "shape"),
-    ("short sender", msgpack.packb([bytes(7), [4, 1]]), "sender"),
-    ("sender is a number", msgpack.packb([7, [4, 1]]), "sender"),
     ("section is a number", _payload(4), "section"),
     ("section is empty", _payload([]), "section"),
     ("kind is a bool", _payload([True, 1, b"", 1, 1]), "section"),
@@ -151,10 +168,12 @@ MALFORMED: list[tuple[str, bytes, str]] = [
     ("nothing for an integer", _payload([4, None]), "integer"),
     ("negative", _payload([4, -1]), "integer"),
     ("over 32 bits", _payload([4, 2**32]), "integer"),
-    ("clock over the counter limit", _payload([1, 1, b"", 1, MAX_COUNTER + 1]), "integer"),
+    ("clock over the counter limit", _payload([1, 1, 1, MAX_COUNTER + 1]), "integer"),
     ("incarnation over the limit", _payload([7, [[ME, MAX_COUNTER + 1, ME, 0]]]), "integer"),
     ("unknown evidence", _payload([7, [[ME, 0, ME, 2]]]), "integer"),
-    ("target of four bytes", _payload([1, 1, bytes(4), 1, 1]), "length"),
+    ("target of four bytes", _payload([3, 1, bytes(4)]), "length"),
+    ("cookie of seven bytes", _payload([14, 1, bytes(7)]), "length"),
+    ("proof of nothing", _payload([15, b""]), "length"),
     ("target missing in a request", _payload([3, 1, b""]), "length"),
     ("list for bytes", _payload([3, 1, [1]]), "bytes"),
     ("bytes for a list", _payload([6, b"x"]), "list"),
@@ -181,21 +200,21 @@ MALFORMED: list[tuple[str, bytes, str]] = [
 )
 def test_anything_else_is_refused_with_its_reason(payload: bytes, reason: str) -> None:
     with pytest.raises(BadPacket, match=reason):
-        unpack_message(payload)
+        unpack_payload(payload)
 
 
 def test_no_extension_type_passes_not_even_an_empty_one() -> None:
     with pytest.raises(BadPacket):
-        unpack_message(_payload([99, msgpack.ExtType(1, b"")]))
+        unpack_payload(_payload([99, msgpack.ExtType(1, b"")]))
 
 
 @given(st.binary(max_size=200))
 def test_any_bytes_are_a_message_or_a_bad_packet(payload: bytes) -> None:
     try:
-        message = unpack_message(payload)
+        sections = unpack_payload(payload)
     except BadPacket:
         return
-    assert len(message.sender) == 8
+    assert all(type(each) in KINDS for each in sections)
 
 
 def _node() -> Node:
@@ -209,8 +228,12 @@ def _node() -> Node:
         now=0.0,
     )
     known = [a_node(1), a_node(2), a_node(3), GroupRegister("g", 1), a_presence("g", "a", 1)]
-    node.receive(sealed(1, Rumours([each.packed for each in known])), an_address(1), 0.0)
-    node.receive(sealed(1, Accusations([Accusation(an_id(2), 0, an_id(1), 0)])), an_address(1), 0.1)
+    for number in (0, 1, 4, 9):
+        meet(node, number, address=an_address(number + 100 * (number == 0)))
+    node.receive(sealed(1, node.node_id, Rumours([each.packed for each in known])), an_address(1), 0.0)
+    node.receive(
+        sealed(1, node.node_id, Accusations([Accusation(an_id(2), 0, an_id(1), 0)])), an_address(1), 0.1
+    )
     node.submit(Join("g", "b", NOTHING), 0.1)
     _turn(node, 0.1)
     _turn(node, 2.0)
@@ -239,12 +262,15 @@ def _state(node: Node) -> tuple[Any, ...]:
     )
 
 
-def _survives(node: Node, datagram: bytes) -> bool:
+NINE = an_address(9)
+
+
+def _survives(node: Node, datagram: bytes, source: Address = NINE) -> bool:
     """Whether the node processed it; it must go on either way, and forget what it refused."""
     before = _state(node)
     refused = node.stats.refused.total()
     received = node.stats.received
-    node.receive(datagram, an_address(9), 2.0)
+    node.receive(datagram, source, 2.0)
     assert node.stats.received == received + 1
     taken = node.stats.refused.total() == refused
     if not taken:
@@ -271,10 +297,15 @@ def _real_payloads() -> list[bytes]:
     node = _node()
     sent = _turn(node, 3.0)
     for _ in range(3):
-        node.receive(sealed(3, Buckets(1, bytes(8)), Ping(3, node.node_id, 4, 5)), an_address(3), 3.0)
+        node.receive(sealed(3, node.node_id, Buckets(1, bytes(8)), Ping(3, 4, 5)), an_address(3), 3.0)
         sent += _turn(node, 3.1)
-    asks = sealed(3, Hashes([Interval(0, 2**64 - 1, bytes(16))]), AskSettling(0, [Entry("g", 1, 2, b"\x0f")]))
-    return [seal.open(each) for each in [*sent, asks]]
+    hashes = Hashes([Interval(0, 2**64 - 1, bytes(16))])
+    asks = sealed(3, node.node_id, hashes, AskSettling(0, [Entry("g", 1, 2, b"\x0f")]))
+    return [seal.open(each)[1] for each in [*sent, asks]]
+
+
+def _addressed(node: Node, payload: bytes, number: int = 2**40) -> bytes:
+    return TaggedSeal(CLUSTER).seal(Header(an_id(9), node.node_id, number).pack(), payload)
 
 
 mutated = st.sampled_from(_real_payloads()).flatmap(
@@ -287,8 +318,8 @@ mutated = st.sampled_from(_real_payloads()).flatmap(
 @given(st.lists(mutated, min_size=1, max_size=3))
 def test_damaged_real_datagrams_are_processed_or_dropped(payloads: list[bytes]) -> None:
     node = _node()
-    for payload in payloads:
-        _survives(node, TaggedSeal(CLUSTER).seal(payload))
+    for number, payload in enumerate(payloads):
+        _survives(node, _addressed(node, payload, number + 2**40))
 
 
 anything: st.SearchStrategy[Any] = st.recursive(
@@ -306,16 +337,17 @@ anything: st.SearchStrategy[Any] = st.recursive(
 )
 
 
-@given(st.lists(st.tuples(st.integers(0, 14), st.lists(anything, max_size=5)), max_size=4))
+@given(st.lists(st.tuples(st.integers(0, 16), st.lists(anything, max_size=5)), max_size=4))
 def test_well_formed_nonsense_is_processed_or_dropped(nonsense: list[tuple[int, list[Any]]]) -> None:
-    payload = msgpack.packb([an_id(9), *([kind, *fields] for kind, fields in nonsense)])
-    if len(payload) <= DATAGRAM_BYTES - 9:
-        _survives(_node(), TaggedSeal(CLUSTER).seal(payload))
+    payload = msgpack.packb([[kind, *fields] for kind, fields in nonsense])
+    if len(payload) <= DATAGRAM_BYTES - TAGGED_BYTES:
+        node = _node()
+        _survives(node, _addressed(node, payload))
 
 
 known = st.sampled_from([an_id(number) for number in range(5)])
 of_this_cluster: st.SearchStrategy[Section] = st.one_of(
-    st.builds(Ping, u32, known, u64, counters),
+    st.builds(Ping, u32, u64, counters),
     st.builds(PingReq, u32, known),
     st.builds(NotMe, u32, known),
     st.builds(
@@ -336,9 +368,10 @@ of_this_cluster: st.SearchStrategy[Section] = st.one_of(
 @given(st.integers(0, 4), st.lists(of_this_cluster, max_size=6))
 def test_any_sections_of_any_sender_are_processed(sender: int, sent: list[Section]) -> None:
     ages_fit = all(len(each.ages) in (0, len(each.registers)) for each in sent if isinstance(each, Repair))
-    datagram = sealed(sender, *sent)
+    node = _node()
+    datagram = sealed(sender, node.node_id, *sent)
     if len(datagram) <= DATAGRAM_BYTES:
-        assert _survives(_node(), datagram) == ages_fit
+        assert _survives(node, datagram, an_address(sender or 100)) == ages_fit
 
 
 @pytest.mark.parametrize(
@@ -351,19 +384,19 @@ def test_any_sections_of_any_sender_are_processed(sender: int, sent: list[Sectio
 )
 def test_one_bad_register_refuses_the_whole_datagram(section: Section, reason: str) -> None:
     node = _node()
-    assert not _survives(node, sealed(1, Rumours([a_node(4).packed]), section))
+    assert not _survives(node, sealed(1, node.node_id, Rumours([a_node(4).packed]), section))
     assert any(reason in each for each in node.stats.refused)
     assert an_id(4) not in node.state.replica.nodes
 
 
 def test_a_datagram_of_ones_own_is_dropped() -> None:
     node = _node()
-    own = TaggedSeal(CLUSTER).seal(pack_message(node.node_id, [pack_section(Nack(1))]))
+    own = sealed_as(Header(node.node_id, an_id(1), 1), Nack(1))
     assert not _survives(node, own)
     assert node.stats.refused == {"own datagram": 1}
 
 
 def test_a_datagram_of_another_cluster_is_dropped() -> None:
     node = _node()
-    assert not _survives(node, TaggedSeal("other").seal(pack_message(an_id(1), [pack_section(Nack(1))])))
+    assert not _survives(node, TaggedSeal("other").seal(Header(an_id(1), node.node_id, 1).pack(), b"\x90"))
     assert node.stats.refused == {"cluster or checksum": 1}

@@ -13,7 +13,7 @@ from gossipgroups.ids import Address
 from gossipgroups.state import State
 from gossipgroups.status import Status
 from gossipgroups.swim.probe import Numbers
-from gossipgroups.wire.messages import ANYBODY, Ack, Ping
+from gossipgroups.wire.messages import Ack, Ping
 from tests.nodes import a_node, an_address, an_id
 
 CONFIG = Config.lan()
@@ -29,19 +29,24 @@ class Rig:
         for number in range(nodes):
             self.state.merge(a_node(number), 0.0)
         self.contacts = Contacts(
-            self.state.replica, self.state.live, Numbers(0), CONFIG, random.Random(5), an_address(ME)
+            self.state.replica,
+            self.state.live,
+            Numbers(random.Random(6)),
+            CONFIG,
+            random.Random(5),
+            an_address(ME),
         )
 
     def due(self, now: float) -> list[Address]:
-        return [address for address, _ in self.contacts.due(now)]
+        return [peer.address for peer, _, _ in self.contacts.due(now)]
 
     def kill(self, number: int, now: float = 0.0) -> None:
         self.state.merge(a_node(number, 0, Status.DEAD), now)
         self.contacts.status_changed(an_id(number), Status.DEAD, now)
 
     def answer(self, now: float, digest: int) -> None:
-        ((_, number),) = self.contacts.due(now)
-        self.contacts.on_ack(Ack(number, digest))
+        ((_, number, _),) = self.contacts.due(now)
+        self.contacts.on_ack(an_id(99), Ack(number, digest))
 
     def times(self, until: float, now: float = 0.0) -> list[float]:
         """When something is due, up to a time."""
@@ -117,8 +122,8 @@ def test_new_seeds_are_asked_at_once_while_none_has_answered() -> None:
 def test_an_answer_of_a_stranger_does_not_count() -> None:
     rig = Rig()
     rig.contacts.seek((SEED,), 0.0)
-    ((_, number),) = rig.contacts.due(0.0)
-    rig.contacts.on_ack(Ack(number + 1, 0))
+    ((_, number, _),) = rig.contacts.due(0.0)
+    rig.contacts.on_ack(an_id(99), Ack(number + 1, 0))
     assert not rig.contacts.answered
 
 
@@ -164,10 +169,10 @@ def test_it_is_hopeless_when_every_seed_is_us_or_a_closed_port() -> None:
 def test_a_seed_that_brings_our_own_datagram_back_is_us() -> None:
     rig = Rig()
     rig.contacts.seek((SEED,), 0.0)
-    ((_, number),) = rig.contacts.due(0.0)
-    rig.contacts.on_own([Ping(number + 1, ANYBODY, 0, 0)])
+    ((_, number, _),) = rig.contacts.due(0.0)
+    rig.contacts.on_own([Ping(number + 1, 0, 0)])
     assert not rig.contacts.own_seed
-    rig.contacts.on_own([Ping(number, ANYBODY, 0, 0)])
+    rig.contacts.on_own([Ping(number, 0, 0)])
     assert rig.contacts.own_seed
     assert rig.contacts.hopeless
     assert rig.times(100.0) == []
@@ -244,9 +249,9 @@ def test_unanswered_contacts_are_bounded() -> None:
     rig = Rig()
     seeds = tuple(an_address(number) for number in range(1, PENDING + 50))
     rig.contacts.seek(seeds, 0.0)
-    numbers = [number for _, number in rig.contacts.due(0.0)]
+    numbers = [number for _, number, _ in rig.contacts.due(0.0)]
     assert len(numbers) == len(seeds)
-    rig.contacts.on_ack(Ack(numbers[0], 0))
+    rig.contacts.on_ack(an_id(99), Ack(numbers[0], 0))
     assert not rig.contacts.answered
-    rig.contacts.on_ack(Ack(numbers[-1], 0))
+    rig.contacts.on_ack(an_id(99), Ack(numbers[-1], 0))
     assert rig.contacts.answered

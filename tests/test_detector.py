@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -17,9 +19,8 @@ from gossipgroups.swim.detector import Detector
 from gossipgroups.swim.dissemination import RumourQueue
 from gossipgroups.swim.probe import Numbers, Purpose
 from gossipgroups.swim.relays import NACK_AFTER, RELAYS
-from gossipgroups.wire.codec import pack_message, unpack_message
+from gossipgroups.wire.codec import pack_payload, unpack_payload
 from gossipgroups.wire.messages import (
-    ANYBODY,
     REFUSED,
     SILENT,
     Accusation,
@@ -33,7 +34,7 @@ from gossipgroups.wire.messages import (
 )
 from gossipgroups.wire.outbox import Outbox
 from gossipgroups.wire.seal import TaggedSeal
-from tests.nodes import CLUSTER, a_node, an_address, an_id, opened
+from tests.nodes import CLUSTER, a_node, a_peer, an_address, an_id, opened
 
 CONFIG = Config.lan()
 TIMEOUT, PERIOD = CONFIG.probe_timeout, CONFIG.probe_period
@@ -84,7 +85,7 @@ class Rig:
         numbers = {an_address(number): number for number in range(1000)}
         return [
             (numbers[address], section)
-            for datagram, address in self.outbox.drain(lambda room: [])
+            for datagram, address in self.outbox.drain(lambda room: [], lambda peer: b"")
             for section in opened(datagram).sections
         ]
 
@@ -104,7 +105,7 @@ class Rig:
         packed = self.rumours.take(1300, 1, lambda register: 0)
         return [
             accusation
-            for section in unpack_message(pack_message(an_id(ME), packed)).sections
+            for section in unpack_payload(pack_payload(packed))
             if isinstance(section, Accusations)
             for accusation in section.accusations
         ]
@@ -121,7 +122,7 @@ def test_an_answered_probe_changes_nothing() -> None:
     rig = Rig(5)
     rig.detector.awareness.note(2)
     ping = rig.probe()
-    assert (ping.target, ping.digest) == (an_id(TARGET), rig.state.replica.digest)
+    assert ping.digest == rig.state.replica.digest
     rig.detector.on_ack(an_id(TARGET), Ack(ping.number, 0))
     assert rig.detector.awareness.score == 1
     rig.detector.tick(10 * PERIOD)
@@ -258,8 +259,8 @@ def test_a_challenge_is_told_how_it_ended(alive: bool) -> None:
 
 def test_pings_for_us_are_answered_when_the_turn_has_been_read() -> None:
     rig = Rig(3)
-    rig.detector.on_ping(an_address(2), Ping(5, an_id(ME), 0, 0), 0.0)
-    rig.detector.on_ping(an_address(1), Ping(6, ANYBODY, 0, 0), 0.0)
+    rig.detector.on_ping(a_peer(2), Ping(5, 0, 0), 0.0)
+    rig.detector.on_ping(a_peer(1), Ping(6, 0, 0), 0.0)
     rig.learn(a_node(9), 0.0)
     digest = rig.state.replica.digest
     assert rig.sent() == [(2, Ack(5, digest)), (1, Ack(6, digest))]
@@ -268,18 +269,27 @@ def test_pings_for_us_are_answered_when_the_turn_has_been_read() -> None:
 
 def test_a_ping_for_another_is_answered_not_me() -> None:
     rig = Rig(3)
-    rig.detector.on_ping(an_address(2), Ping(5, an_id(77), 0, 0), 0.0)
+    rig.detector.on_stray(a_peer(2), an_id(77), Ping(5, 0, 0))
+    assert rig.sent() == [(2, NotMe(5, an_id(77)))]
+
+
+def test_a_ping_for_another_that_is_elsewhere_is_not_answered() -> None:
+    rig = Rig(3)
+    rig.detector.on_stray(a_peer(2), an_id(1), Ping(5, 0, 0))
+    assert rig.sent() == []
+    rig.learn(replace(a_node(77), address=an_address(ME)), 0.0)
+    rig.detector.on_stray(a_peer(2), an_id(77), Ping(5, 0, 0))
     assert rig.sent() == [(2, NotMe(5, an_id(77)))]
 
 
 def test_the_probe_clock_of_others_is_taken_over() -> None:
     rig = Rig(3)
-    rig.detector.on_ping(an_address(2), Ping(5, an_id(ME), 0, 99 * 256), 0.0)
+    rig.detector.on_ping(a_peer(2), Ping(5, 0, 99 * 256), 0.0)
     assert rig.detector.order.clock(0.0) == 99 * 256
 
 
 def _relay(rig: Rig, origin: int = 2, number: int = 50, target: int = TARGET) -> int:
-    rig.detector.on_ping_req(an_address(origin), PingReq(number, an_id(target)), 0.0)
+    rig.detector.on_ping_req(a_peer(origin), PingReq(number, an_id(target)), 0.0)
     ((to, ping),) = rig.sent()
     assert to == target
     assert isinstance(ping, Ping)
@@ -324,7 +334,7 @@ def test_a_relay_is_forgotten_after_a_period() -> None:
 def test_relays_are_bounded() -> None:
     rig = Rig(4)
     for number in range(RELAYS + 10):
-        rig.detector.on_ping_req(an_address(2), PingReq(number, an_id(TARGET)), 0.0)
+        rig.detector.on_ping_req(a_peer(2), PingReq(number, an_id(TARGET)), 0.0)
     assert len(rig.sent()) == RELAYS
     rig.detector.tick(NACK_AFTER * TIMEOUT)
     rig.detector.tick(PERIOD)
@@ -335,7 +345,7 @@ def test_relays_are_bounded() -> None:
 @pytest.mark.parametrize("target", [ME, 77])
 def test_nobody_is_pinged_for_a_request_about_us_or_a_stranger(target: int) -> None:
     rig = Rig(4)
-    rig.detector.on_ping_req(an_address(2), PingReq(1, an_id(target)), 0.0)
+    rig.detector.on_ping_req(a_peer(2), PingReq(1, an_id(target)), 0.0)
     assert rig.sent() == []
 
 
@@ -721,9 +731,13 @@ def test_one_who_is_not_live_itself_corroborates_nothing() -> None:
     assert rig.sent() == []
 
 
-def test_numbers_do_not_repeat_soon_and_stay_in_range() -> None:
-    numbers = Numbers(2**32 - 2)
-    assert [numbers.draw() for _ in range(3)] == [2**32 - 1, 0, 1]
+def test_numbers_cannot_be_foreseen_and_stay_in_range() -> None:
+    numbers = Numbers(random.Random(1))
+    drawn = [numbers.draw() for _ in range(1000)]
+    assert len(set(drawn)) == 1000
+    assert all(0 < number < 2**32 for number in drawn)
+    assert max(drawn) > 2**31 > min(drawn)
+    assert len({second - first for first, second in pairwise(drawn)}) == 999
 
 
 def test_nothing_is_due_when_alone() -> None:
@@ -765,7 +779,7 @@ def test_a_suspicion_runs_exactly_while_a_node_is_a_suspect(taken: list[tuple[st
             case "not me":
                 rig.detector.on_not_me(an_address(number), NotMe(pings[number][-1], an_id(number)), now)
             case "ask":
-                rig.detector.on_ping_req(an_address(2), PingReq(9, an_id(number)), now)
+                rig.detector.on_ping_req(a_peer(2), PingReq(9, an_id(number)), now)
         for to, section in rig.sent():
             if isinstance(section, Ping):
                 pings[to].append(section.number)

@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from gossipgroups.config import DATAGRAM_BYTES, Config
 from gossipgroups.digest import BUCKETS, DigestTree, interval, read_summary
 from gossipgroups.groups.replica import Replica
-from gossipgroups.ids import Address
+from gossipgroups.ids import Peer
 from gossipgroups.reconcile import REQUESTS_A_TURN, Reconciler
 from gossipgroups.registers import MAX_CAPABILITIES, PresenceRegister, Register, decode_register
 from gossipgroups.wire.messages import Buckets, Hashes, Interval, Repair, Section, Want
 from gossipgroups.wire.outbox import Outbox
 from gossipgroups.wire.seal import TaggedSeal
-from tests.nodes import CLUSTER, a_node, a_presence, an_address, an_id, opened, registers, replica_of
+from tests.nodes import CLUSTER, a_node, a_peer, a_presence, an_id, opened, registers, replica_of
 
 hashes = st.integers(0, 2**64 - 1)
 
@@ -65,7 +65,7 @@ class Side:
 
     def __init__(self, number: int, held: list[Register], config: Config = Config.lan()) -> None:
         self.number = number
-        self.address = an_address(number)
+        self.peer = a_peer(number)
         self.replica: Replica = replica_of(held)
         self.outbox = Outbox(an_id(number), TaggedSeal(CLUSTER))
         self.ages: dict[Register, int] = {}
@@ -74,7 +74,7 @@ class Side:
             self.replica, self.outbox, config, lambda register: self.ages.get(register, 0)
         )
 
-    def receive(self, source: Address, sections: list[Section]) -> None:
+    def receive(self, source: Peer, sections: list[Section]) -> None:
         for section in sections:
             match section:
                 case Repair(packed, ages):
@@ -94,7 +94,7 @@ class Side:
 
     def send(self) -> list[list[Section]]:
         self.reconciler.flush()
-        datagrams = [datagram for datagram, _ in self.outbox.drain(lambda room: [])]
+        datagrams = [datagram for datagram, _ in self.outbox.drain(lambda room: [], lambda peer: b"")]
         assert all(len(datagram) <= DATAGRAM_BYTES for datagram in datagrams)
         return [opened(datagram).sections for datagram in datagrams]
 
@@ -105,14 +105,14 @@ def _repair(
     """Repair until both are equal, started by either in turn; how many repairs that took."""
     sides = (one, other)
     for attempt in range(1, 200):
-        assert sides[attempt % 2].reconciler.start(sides[1 - attempt % 2].address, float(attempt))
+        assert sides[attempt % 2].reconciler.start(sides[1 - attempt % 2].peer, float(attempt))
         for _ in range(6):
             for source, target in (sides, sides[::-1]):
                 for sections in source.send():
                     if chance is None or chance.random() >= lost:
-                        target.receive(source.address, sections)
+                        target.receive(source.peer, sections)
                     if chance is not None and chance.random() < repeated:
-                        target.receive(source.address, sections)
+                        target.receive(source.peer, sections)
         if one.replica.digest == other.replica.digest:
             assert one.replica.by_hash == other.replica.by_hash
             return attempt
@@ -170,13 +170,13 @@ def test_large_replicas_become_equal(missing: int) -> None:
 def test_a_small_difference_of_large_replicas_costs_little() -> None:
     everything = _many(3000, 5)
     one, other = Side(1, everything[1:]), Side(2, everything)
-    assert one.reconciler.start(other.address, 0.0)
+    assert one.reconciler.start(other.peer, 0.0)
     count = 0
     for _ in range(4):
         for source, target in ((one, other), (other, one)):
             for sections in source.send():
                 count += 1
-                target.receive(source.address, sections)
+                target.receive(source.peer, sections)
     assert one.replica.digest == other.replica.digest
     assert count <= 6
 
@@ -194,14 +194,14 @@ def test_a_crowded_bucket_is_compared_in_parts_and_only_what_differs_is_sent() -
 def test_overlapping_intervals_are_not_answered_again_and_again() -> None:
     side = Side(1, [a_node(1)])
     everything = Interval(0, 2**64 - 1, b"")
-    side.receive(an_address(2), [Hashes([everything] * 20)])
+    side.receive(a_peer(2), [Hashes([everything] * 20)])
     assert side.send() == []
 
 
 def test_hashes_outside_their_interval_are_not_asked_for() -> None:
     side = Side(1, [a_node(1)])
     inside, outside = (5).to_bytes(8, "big"), (11).to_bytes(8, "big")
-    side.receive(an_address(2), [Hashes([Interval(1, 10, inside + outside)])])
+    side.receive(a_peer(2), [Hashes([Interval(1, 10, inside + outside)])])
     assert side.send() == [[Want(inside)]]
 
 
@@ -219,54 +219,54 @@ def test_the_longest_registers_fit_a_datagram() -> None:
 def test_a_repair_sends_a_bounded_number_of_datagrams() -> None:
     config = Config.lan().but(repair_datagrams=2)
     one, other = Side(1, [], config), Side(2, _many(3000, 5), config)
-    assert one.reconciler.start(other.address, 0.0)
+    assert one.reconciler.start(other.peer, 0.0)
     for sections in one.send():
-        other.receive(one.address, sections)
+        other.receive(one.peer, sections)
     assert len(other.send()) == 2
 
 
 def test_repairs_that_a_node_starts_are_within_its_budget() -> None:
     config = Config.lan().but(repair_rate=4)
     one = Side(1, [a_node(1)], config)
-    started = sum(one.reconciler.start(an_address(2), tenth / 10) for tenth in range(100))
+    started = sum(one.reconciler.start(a_peer(2), tenth / 10) for tenth in range(100))
     assert started == one.reconciler.started
     assert 2 * 4 + 9.9 * 4 - 1 <= started <= 2 * 4 + 9.9 * 4 + 1
 
 
 def test_a_node_with_a_small_budget_repairs_too() -> None:
     one = Side(1, [a_node(1)], Config.lan().but(repair_rate=0.4))
-    assert [one.reconciler.start(an_address(2), now) for now in (0.0, 1.0, 2.5)] == [True, False, True]
+    assert [one.reconciler.start(a_peer(2), now) for now in (0.0, 1.0, 2.5)] == [True, False, True]
 
 
 def test_equal_replicas_answer_nothing() -> None:
     one, other = Side(1, _many(10, 1)), Side(2, _many(10, 1))
-    assert one.reconciler.start(other.address, 0.0)
+    assert one.reconciler.start(other.peer, 0.0)
     for sections in one.send():
-        other.receive(one.address, sections)
+        other.receive(one.peer, sections)
     assert other.send() == []
 
 
 def test_requests_of_one_turn_are_bounded_and_malformed_ones_ignored() -> None:
     side = Side(1, _many(3, 1))
-    side.reconciler.on_buckets(an_address(2), Buckets(1, b""))
+    side.reconciler.on_buckets(a_peer(2), Buckets(1, b""))
     assert side.send() == []
     for number in range(REQUESTS_A_TURN + 5):
-        side.reconciler.on_buckets(an_address(number), Buckets(0, b""))
+        side.reconciler.on_buckets(a_peer(number), Buckets(0, b""))
     side.reconciler.flush()
-    assert len(side.outbox.drain(lambda room: [])) == REQUESTS_A_TURN
+    assert len(side.outbox.drain(lambda room: [], lambda peer: b"")) == REQUESTS_A_TURN
 
 
 def test_a_want_is_answered_with_what_is_held_only() -> None:
     side = Side(1, [a_node(1), a_node(2)])
     wanted = a_node(2).hash.to_bytes(8, "big") + bytes(8)
-    side.receive(an_address(3), [Want(wanted)])
+    side.receive(a_peer(3), [Want(wanted)])
     assert side.send() == [[Repair([a_node(2).packed], [])]]
 
 
 def test_ages_travel_only_when_there_are_some() -> None:
     side = Side(1, [a_node(1), a_node(2)])
     side.ages[a_node(2)] = 9
-    side.receive(an_address(3), [Hashes([Interval(0, 2**64 - 1, b"")])])
+    side.receive(a_peer(3), [Hashes([Interval(0, 2**64 - 1, b"")])])
     ((repair,),) = side.send()
     assert isinstance(repair, Repair)
     assert sorted(zip(repair.registers, repair.ages, strict=True)) == sorted(
@@ -291,12 +291,12 @@ def test_no_request_changes_a_replica_or_makes_a_large_datagram(
 ) -> None:
     side = Side(1, held)
     before = dict(side.replica.by_hash)
-    side.receive(an_address(2), sections)
+    side.receive(a_peer(2), sections)
     side.send()
     assert side.replica.by_hash == before
 
 
 def test_a_register_wanted_twice_is_sent_once() -> None:
     side = Side(1, [a_node(1)])
-    side.receive(an_address(2), [Want(a_node(1).hash.to_bytes(8, "big") * 100)])
+    side.receive(a_peer(2), [Want(a_node(1).hash.to_bytes(8, "big") * 100)])
     assert side.send() == [[Repair([a_node(1).packed], [])]]

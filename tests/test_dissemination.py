@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from gossipgroups.registers import GroupRegister, NodeRegister, Register, decode_register
 from gossipgroups.status import Status
 from gossipgroups.swim.dissemination import RumourQueue, retransmit_limit
-from gossipgroups.wire.codec import pack_message, unpack_message
+from gossipgroups.wire.codec import pack_payload, unpack_payload
 from gossipgroups.wire.messages import (
     MAX_ENTRIES,
     REFUSED,
@@ -29,7 +29,7 @@ PLENTY = 1300
 
 def _read(taken: list[bytes]) -> list[Register | Accusation]:
     told: list[Register | Accusation] = []
-    for section in unpack_message(pack_message(an_id(0), taken)).sections:
+    for section in unpack_payload(pack_payload(taken)):
         match section:
             case Rumours(packed) | Repair(packed):
                 told += [register for each in packed if (register := decode_register(each))]
@@ -180,7 +180,7 @@ def test_what_was_spent_travels_with_its_age_in_a_section_of_its_own() -> None:
     queue.accuse(_charge(2, 3))
     ages: dict[Register, int] = {dead: 7, gone: 2**32 - 1}
     taken = queue.take(PLENTY, 1, lambda register: ages.get(register, 0))
-    assert unpack_message(pack_message(an_id(0), taken)).sections == [
+    assert unpack_payload(pack_payload(taken)) == [
         Rumours([a_node(2).packed]),
         Repair([dead.packed, gone.packed], [7, 2**32 - 1]),
         Accusations([_charge(2, 3)]),

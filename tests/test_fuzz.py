@@ -10,12 +10,12 @@ import pytest
 from click.testing import CliRunner
 
 from gossipgroups.node import Node
-from gossipgroups.wire.codec import unpack_message
+from gossipgroups.wire.codec import unpack_payload
 from gossipgroups.wire.messages import KINDS as SECTIONS
 from sims.fuzz import __main__ as command
 from sims.fuzz.corpus import PLACE, payloads, record
 from sims.fuzz.makers import KINDS, shaped
-from sims.fuzz.target import Broken, Target, fuzz, fuzz_forged
+from sims.fuzz.target import Broken, Target, fuzz, fuzz_forged, fuzz_replayed
 
 EACH = 12_000
 
@@ -39,16 +39,24 @@ def test_no_forged_datagram_is_processed() -> None:
     assert tally.refused.keys() == {"forged", "size"} or tally.refused.keys() == {"forged"}
 
 
+@pytest.mark.parametrize("keyed", [False, True], ids=["without keys", "with keys"])
+def test_no_replayed_datagram_is_processed(keyed: bool) -> None:
+    tally = fuzz_replayed(keyed=keyed, seed=1, count=EACH)
+    assert tally.processed == 0
+    assert tally.refused.keys() == {"replayed", "elsewhere", "unproved", "for another"}
+    assert tally.refused["replayed"] > EACH // 20
+
+
 def test_the_makers_make_every_kind_of_section() -> None:
     chance = random.Random(1)
-    made = {type(each) for _ in range(400) for each in unpack_message(shaped(chance)).sections}
+    made = {type(each) for _ in range(400) for each in unpack_payload(shaped(chance))}
     assert made == set(SECTIONS)
 
 
 def test_the_corpus_has_every_kind_of_section_and_is_what_is_recorded() -> None:
-    assert {type(each) for payload in payloads() for each in unpack_message(payload).sections} >= set(
-        SECTIONS
-    ) - {section for section in SECTIONS if section.__name__ == "NotMe"}
+    assert {type(each) for payload in payloads() for each in unpack_payload(payload)} >= set(SECTIONS) - {
+        section for section in SECTIONS if section.__name__ == "NotMe"
+    }
     recorded = record()
     assert [payload.hex() for payload in recorded] == [payload.hex() for payload in payloads()]
     assert Path(__file__).parent / "corpus" / "payloads.txt" == PLACE
@@ -97,7 +105,7 @@ def test_a_change_by_what_was_dropped_is_found(monkeypatch: pytest.MonkeyPatch) 
 def test_the_command_says_what_was_given() -> None:
     result = CliRunner().invoke(command.main, ["--datagrams", "50", "--jobs", "1"])
     assert result.exit_code == 0, result.output
-    assert "450 datagrams" in result.output
+    assert "550 datagrams" in result.output
     assert "no rule was broken" in result.output
 
 

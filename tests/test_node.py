@@ -30,7 +30,7 @@ from gossipgroups.node import Node
 from gossipgroups.operations import Applied, Done, Refused
 from gossipgroups.registers import GroupRegister, NodeRegister, PresenceRegister, encode_capabilities
 from gossipgroups.status import Status
-from gossipgroups.wire.codec import pack_message, pack_section
+from gossipgroups.wire.header import Header
 from gossipgroups.wire.messages import (
     ROOT,
     Accusation,
@@ -44,6 +44,7 @@ from gossipgroups.wire.messages import (
     Repair,
     Rumours,
     Settling,
+    Want,
 )
 from gossipgroups.wire.seal import TaggedSeal
 from tests.nodes import (
@@ -54,8 +55,10 @@ from tests.nodes import (
     a_presence,
     an_address,
     an_id,
+    meet,
     opened,
     sealed,
+    sealed_as,
 )
 
 LAN = Config.lan()
@@ -254,7 +257,9 @@ def test_one_that_has_left_does_not_refute() -> None:
     leaver = wire.nodes[1]
     leaver.leave(wire.now)
     own = leaver.state.own
-    leaver.receive(sealed(1, Rumours([own.become(Status.DEAD, 5).packed])), an_address(0), wire.now)
+    leaver.receive(
+        sealed(1, leaver.node_id, Rumours([own.become(Status.DEAD, 5).packed])), an_address(0), wire.now
+    )
     assert leaver.state.own == own
 
 
@@ -299,12 +304,13 @@ def test_a_false_accusation_is_refuted() -> None:
     wire = _cluster(4)
     victim, liar = wire.nodes[1], wire.nodes[2]
     charge = Accusation(victim.node_id, 0, liar.node_id, 0)
-    victim.receive(sealed(7, Accusations([charge])), an_address(70), wire.now)
+    meet(victim, 7, wire.now, address=an_address(70))
+    victim.receive(sealed(7, victim.node_id, Accusations([charge])), an_address(70), wire.now)
     wire.turn(victim)
     assert victim.state.own.incarnation == 1
     assert victim.stats.refutations == 1
     assert victim._detector.awareness.score == 1
-    victim.receive(sealed(7, Accusations([charge])), an_address(70), wire.now)
+    victim.receive(sealed(7, victim.node_id, Accusations([charge])), an_address(70), wire.now)
     assert victim.state.own.incarnation == 1
     assert wire.run_until(wire.agree, 3)
     assert all(node.state.replica.nodes[victim.node_id].incarnation == 1 for node in wire.nodes)
@@ -326,7 +332,7 @@ def test_every_datagram_of_a_dead_node_is_answered_with_its_death() -> None:
     node = wire.nodes[0]
     dead = a_node(40, 2, Status.DEAD)
     node._learn(dead, wire.now, tell=False)
-    node.receive(sealed(40, Ack(1, 0)), an_address(40), wire.now)
+    node.receive(sealed(40, node.node_id, Ack(1, 0), Want(bytes(80))), an_address(40), wire.now)
     node.tick(wire.now)
     answers = [
         section
@@ -438,8 +444,9 @@ def test_a_leaver_that_asks_is_answered_when_its_leave_has_settled() -> None:
     wire = _cluster(3)
     node = wire.nodes[0]
     for stranger in range(60, 60 + 40):
+        meet(node, stranger, wire.now)
         ask = AskSettling(node.state.live.digest, [Entry(ROOT, 0, 12345, b"")])
-        node.receive(sealed(stranger, ask), an_address(stranger), wire.now)
+        node.receive(sealed(stranger, node.node_id, ask), an_address(stranger), wire.now)
     node.tick(wire.now)
     answers = [
         address
@@ -469,8 +476,8 @@ def test_a_view_that_changed_and_changed_back_leaves_no_deadline_behind() -> Non
     wire.run(1)
     own = other.state.own
     death, life = own.become(Status.DEAD), own.become(Status.ALIVE, 1)
-    node.receive(sealed(7, Rumours([death.packed])), an_address(70), wire.now)
-    node.receive(sealed(7, Rumours([life.packed])), an_address(70), wire.now)
+    node.receive(sealed(7, node.node_id, Rumours([death.packed])), an_address(70), wire.now)
+    node.receive(sealed(7, node.node_id, Rumours([life.packed])), an_address(70), wire.now)
     wire.turn(node)
     wire.run(1)
     assert node._reports.deadline is None
@@ -576,11 +583,12 @@ def test_nodes_that_refute_over_and_over_do_not_keep_the_others_busy() -> None:
     node = wire.nodes[0]
     others = [each.state.own for each in wire.nodes[1:]]
     seconds, alone = 3, 0
+    meet(node, 90, wire.now)
     for step in range(seconds * 100):
         now = wire.now + step / 100
         flapping = others[step % len(others)]
         refuted = flapping.become(Status.ALIVE, step + 1)
-        node.receive(sealed(9, Rumours([refuted.packed])), an_address(9), now)
+        node.receive(sealed(90, node.node_id, Rumours([refuted.packed])), an_address(90), now)
         node.tick(now)
         for datagram, _ in node.datagrams(now):
             alone += all(isinstance(each, Rumours) for each in opened(datagram).sections)
@@ -619,10 +627,11 @@ def test_one_who_has_begun_to_repair_is_not_asked_to_repair_as_well() -> None:
     wire = _cluster(2)
     node = wire.nodes[0]
     wire.run(5)
-    ping = Ping(1, node.node_id, 12345, 0)
+    ping = Ping(1, 12345, 0)
+    meet(node, 9, wire.now)
     for sections, repairs in (([ping, Buckets(0, b"")], 0), ([ping], 1)):
         before = node._reconciler.started
-        node.receive(sealed(9, *sections), an_address(9), wire.now)
+        node.receive(sealed(9, node.node_id, *sections), an_address(9), wire.now)
         assert node._reconciler.started - before == repairs
 
 
@@ -630,13 +639,14 @@ def test_fresh_news_is_awaited_before_a_difference_is_repaired() -> None:
     wire = _cluster(2, config=LAN.but(stall_tolerance=1.0))
     node = wire.nodes[0]
     wire.run(5)
+    meet(node, 9, wire.now)
     wire.submit(node, Create("g"))
-    node.receive(sealed(9, Ack(1, 12345)), an_address(9), wire.now)
+    node.receive(sealed(9, node.node_id, Ack(1, 12345)), an_address(9), wire.now)
     started = node._reconciler.started
     node._last_repair = wire.now
-    node.receive(sealed(9, Ack(1, 12345)), an_address(9), wire.now + LAN.gossip_interval / 2)
+    node.receive(sealed(9, node.node_id, Ack(1, 12345)), an_address(9), wire.now + LAN.gossip_interval / 2)
     assert node._reconciler.started == started
-    node.receive(sealed(9, Ack(1, 12345)), an_address(9), wire.now + LAN.gossip_interval + 0.01)
+    node.receive(sealed(9, node.node_id, Ack(1, 12345)), an_address(9), wire.now + LAN.gossip_interval + 0.01)
     assert node._reconciler.started == started + 1
 
 
@@ -666,8 +676,8 @@ def test_a_death_that_was_doubted_and_is_believed_is_told_on() -> None:
     hearer, witness, other, victim = wire.nodes
     wire.crash(victim)
     death = victim.state.own.become(Status.DEAD)
-    rumour = pack_message(witness.node_id, [pack_section(Rumours([death.packed]))])
-    hearer.receive(TaggedSeal(CLUSTER).seal(rumour), witness.state.own.address, wire.now)
+    header = Header(witness.node_id, hearer.node_id, 10**6)
+    hearer.receive(sealed_as(header, Rumours([death.packed])), witness.state.own.address, wire.now)
     wire.turn(hearer)
     assert hearer.state.replica.nodes[victim.node_id].status is Status.ALIVE, "it is doubted"
     wire.sent.clear()
@@ -688,7 +698,8 @@ def test_a_death_that_was_doubted_and_is_believed_is_told_on() -> None:
 def test_pings_for_another_are_answered_not_me() -> None:
     wire = _cluster(2)
     node = wire.nodes[0]
-    node.receive(sealed(9, Ping(4, an_id(77), node.state.replica.digest, 0)), an_address(9), wire.now)
+    meet(node, 9, wire.now)
+    node.receive(sealed(9, an_id(77), Ping(4, node.state.replica.digest, 0)), an_address(9), wire.now)
     node.tick(wire.now)
     sections = [
         section
@@ -851,7 +862,7 @@ def test_a_node_never_forgets_itself() -> None:
 def _fed(node: Node, registers: list[Any]) -> None:
     for at in range(0, len(registers), 4):
         packed = [register.packed for register in registers[at : at + 4]]
-        node.receive(sealed(9, Repair(packed, [])), an_address(9), 0.0)
+        node.receive(sealed(9, node.node_id, Repair(packed, [])), an_address(9), 0.0)
     assert not node.stats.refused
     node.tick(0.0)
 
@@ -869,6 +880,7 @@ def test_no_datagram_is_over_the_limit(nodes: int, length: int) -> None:
     node = Node(
         name="n", address=address, seal=TaggedSeal(CLUSTER), config=LAN, random=random.Random(1), now=0.0
     )
+    meet(node, 9)
     _fed(node, [a_node(number) for number in range(nodes)])
     names = [f"{number}".ljust(length, "x") for number in range(7)]
     _fed(node, [GroupRegister(name, 1) for name in names])
@@ -898,8 +910,9 @@ def test_own_register_of_a_higher_rank_is_overruled() -> None:
     node = wire.nodes[0]
     own = node.state.own
     forged = NodeRegister(own.node_id, 3, Status.DEAD, own.address, own.name)
-    node.receive(sealed(9, Rumours([forged.packed])), an_address(9), wire.now)
+    meet(node, 9, wire.now)
+    node.receive(sealed(9, node.node_id, Rumours([forged.packed])), an_address(9), wire.now)
     assert (node.state.own.incarnation, node.state.own.status) == (4, Status.ALIVE)
     older = NodeRegister(own.node_id, 2, Status.DEAD, own.address, own.name)
-    node.receive(sealed(9, Rumours([older.packed])), an_address(9), wire.now)
+    node.receive(sealed(9, node.node_id, Rumours([older.packed])), an_address(9), wire.now)
     assert node.state.own.incarnation == 4

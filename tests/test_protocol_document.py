@@ -24,7 +24,7 @@ from gossipgroups.digest import interval
 from gossipgroups.errors import BadPacket
 from gossipgroups.groups.replica import Replica
 from gossipgroups.groups.rules import Create, Join
-from gossipgroups.ids import Address, NodeId, unpack_address
+from gossipgroups.ids import Address, NodeId, Peer, unpack_address
 from gossipgroups.node import Node
 from gossipgroups.operations import Done
 from gossipgroups.reconcile import Reconciler
@@ -41,15 +41,17 @@ from gossipgroups.swim.dissemination import retransmit_limit
 from gossipgroups.swim.order import phase, skip
 from gossipgroups.swim.suspicion import Suspicion
 from gossipgroups.wire import messages
-from gossipgroups.wire.codec import pack_message, pack_section, unpack_message
+from gossipgroups.wire.codec import pack_payload, pack_section, unpack_payload
+from gossipgroups.wire.header import unpack_header
 from gossipgroups.wire.messages import CHECKS, KINDS, Buckets, Section
 from gossipgroups.wire.outbox import Outbox
-from gossipgroups.wire.seal import TaggedSeal
+from gossipgroups.wire.seal import TAGGED_BYTES, TaggedSeal
 
 DOCUMENT = (Path(__file__).parent.parent / "docs" / "protocol.md").read_text("utf-8")
 CLUSTER = "demo"
 A, B = NodeId(b"\xa1" * 8), NodeId(b"\xb2" * 8)
 AT_A, AT_B = Address("10.0.0.1", 7946), Address("10.0.0.2", 7946)
+PEER_A, PEER_B = Peer(A, AT_A), Peer(B, AT_B)
 
 
 # Reading the document.
@@ -137,7 +139,7 @@ FORMATS: dict[str, Callable[[Any], str]] = {
         ("sender", "target", "node_id", "subject", "accuser"), lambda value: value.hex() or "anybody"
     ),
     **dict.fromkeys(("digest", "live", "first", "last", "mask"), _hash),
-    **dict.fromkeys(("hashes", "digests"), _eights),
+    **dict.fromkeys(("hashes", "digests", "cookie"), _eights),
     **dict.fromkeys(("name", "group", "member"), _text),
     "bits": lambda value: bin(int.from_bytes(value, "big")),
     "scope": _scope,
@@ -185,15 +187,10 @@ def _decoded(example: Example) -> list[tuple[str, str]]:
     if example.what == "register":
         assert _register_of(octets).packed == octets
         return list(_of_register(octets))
-    seal = TaggedSeal(CLUSTER)
-    bare = example.what == "section"
-    datagram = seal.seal(b"\x92\xc4\x08" + A + octets) if bare else octets
-    message = unpack_message(seal.open(datagram))
-    assert (
-        seal.seal(pack_message(message.sender, [pack_section(each) for each in message.sections])) == datagram
-    )
-    sender = [] if bare else [("sender", message.sender.hex())]
-    return sender + [each for section in message.sections for each in _of_section(section)]
+    payload = b"\x91" + octets if example.what == "section" else TaggedSeal(CLUSTER).open(octets)[1]
+    sections = unpack_payload(payload)
+    assert pack_payload([pack_section(each) for each in sections]) == payload
+    return [each for section in sections for each in _of_section(section)]
 
 
 @pytest.mark.parametrize("title", EXAMPLES)
@@ -230,10 +227,9 @@ def test_every_kind_of_section_and_register_has_an_example() -> None:
         if example.what == "register":
             seen.add(type(_register_of(example.octets)))
         else:
-            payload = (
-                example.octets[9:] if example.what == "datagram" else b"\x92\xc4\x08" + A + example.octets
-            )
-            seen |= {type(section) for section in unpack_message(payload).sections}
+            octets = example.octets
+            payload = octets[TAGGED_BYTES:] if example.what == "datagram" else b"\x91" + octets
+            seen |= {type(section) for section in unpack_payload(payload)}
     assert seen == {*KINDS, *REGISTER_FIELDS}
 
 
@@ -273,7 +269,7 @@ def _all_samples() -> dict[str, tuple[list[Any], list[Any]]]:
         "u64": ([0, 2**64 - 1], [-1, None]),
         "flag": ([0, 1], [2, True]),
         "id": ([bytes(8)], [b"", bytes(7), bytes(9), 1]),
-        "id?": ([b"", bytes(8)], [bytes(7), bytes(9)]),
+        "cookie": ([bytes(8)], [b"", bytes(7), bytes(9), 1]),
         "hashes": ([b"", bytes(hashes)], [bytes(7), bytes(hashes + 8)]),
         "digests": ([b"", bytes(digests)], [bytes(9), bytes(digests + 8)]),
         "bits": ([b"", bytes(bits)], [bytes(bits + 1), 0]),
@@ -405,7 +401,7 @@ def test_the_table_of_sizes_is_the_code() -> None:
     group = EXAMPLES["group register"].octets
     presence = EXAMPLES["presence register"].octets
     entry = messages.Entry(messages.ROOT, 300, full, bytes(16))
-    ping, ack = messages.Ping(2**31, B, full, 2**20), messages.Ack(2**31, full)
+    ping, ack = messages.Ping(2**31, full, 2**20), messages.Ack(2**31, full)
     charge = messages.Accusation(A, 1, B, messages.SILENT)
     sizes: dict[str, list[Section]] = {
         "ping": [ping],
@@ -413,8 +409,11 @@ def test_the_table_of_sizes_is_the_code() -> None:
         "ping-req": [messages.PingReq(2**31, B)],
         "nack": [messages.Nack(2**31)],
         "not-me": [messages.NotMe(2**31, B)],
+        "ping to anybody": [messages.Proof(messages.NO_COOKIE), ping],
+        "cookie": [messages.Cookie(2**31, bytes(8))],
         "hello of a joiner": [
-            messages.Ping(2**31, messages.ANYBODY, full, 2**20),
+            messages.Proof(bytes(8)),
+            ping,
             Buckets(1, bytes(8)),
             messages.Rumours([node.packed]),
         ],
@@ -429,7 +428,7 @@ def test_the_table_of_sizes_is_the_code() -> None:
     }
     rows = _table("datagram", "bytes")
     assert {name: int(size) for name, size in rows} == {
-        name: len(TaggedSeal(CLUSTER).seal(pack_message(A, [pack_section(each) for each in sections])))
+        name: TAGGED_BYTES + len(pack_payload([pack_section(each) for each in sections]))
         for name, sections in sizes.items()
     }
 
@@ -459,27 +458,28 @@ def test_the_exchange_of_a_repair_is_that_of_two_reconcilers() -> None:
     asks = Reconciler(_replica(*nodes, "group register"), outboxes[A], Config(), lambda register: 0)
     answers = Reconciler(_replica(*nodes, "presence register"), outboxes[B], Config(), lambda register: 0)
 
-    def sent(by: NodeId, to: Address) -> list[Section]:
-        ((datagram, address),) = outboxes[by].drain(lambda room: [])
-        assert address == to
-        return unpack_message(TaggedSeal(CLUSTER).open(datagram)).sections
+    def sent(by: NodeId, to: Peer) -> list[Section]:
+        ((datagram, address),) = outboxes[by].drain(lambda room: [], lambda peer: b"")
+        header, payload = TaggedSeal(CLUSTER).open(datagram)
+        assert (unpack_header(header).receiver, address) == to
+        return unpack_payload(payload)
 
     def packed(sections: Sequence[Section]) -> bytes:
         return b"".join(map(pack_section, sections))
 
-    assert asks.start(AT_B, 0.0)
-    (buckets,) = sent(A, AT_B)
+    assert asks.start(PEER_B, 0.0)
+    (buckets,) = sent(A, PEER_B)
     assert packed([buckets]) == EXAMPLES["1. A → B: buckets"].octets
-    answers.on_buckets(AT_A, buckets)  # type: ignore[arg-type]
+    answers.on_buckets(PEER_A, buckets)  # type: ignore[arg-type]
     answers.flush()
-    (hashes,) = sent(B, AT_A)
+    (hashes,) = sent(B, PEER_A)
     assert packed([hashes]) == EXAMPLES["2. B → A: hashes"].octets
-    asks.on_hashes(AT_B, hashes)  # type: ignore[arg-type]
-    repair, want = sent(A, AT_B)
+    asks.on_hashes(PEER_B, hashes)  # type: ignore[arg-type]
+    repair, want = sent(A, PEER_B)
     assert packed([repair]) == EXAMPLES["3. A → B: repair"].octets
     assert packed([want]) == EXAMPLES["4. A → B: want"].octets
-    answers.on_want(AT_A, want)  # type: ignore[arg-type]
-    assert packed(sent(B, AT_A)) == EXAMPLES["5. B → A: repair"].octets
+    answers.on_want(PEER_A, want)  # type: ignore[arg-type]
+    assert packed(sent(B, PEER_A)) == EXAMPLES["5. B → A: repair"].octets
 
 
 # A second implementation, from the document's rules alone: struct and hashlib, and msgpack to read.
@@ -515,6 +515,8 @@ class Stranger:
         self.own = _array(_uint(0), _bin(node_id), _uint(0), _uint(0), _bin(address), _bin(name), _uint(0x11))
         self.held: dict[tuple[Any, ...], tuple[tuple[Any, ...], bytes]] = {}
         self.learn(self.own)
+        self.number = 0
+        self.peer = bytes(8)
         self._key = hashlib.blake2b(CLUSTER.encode(), digest_size=32, person=b"gossipgroups").digest()
 
     def learn(self, packed: bytes) -> None:
@@ -550,33 +552,48 @@ class Stranger:
             found[group] = found.get(group, 0) ^ _blake(packed)
         return found
 
-    def datagram(self, *sections: bytes) -> bytes:
-        payload = _array(_bin(self.node_id), *sections)
-        return b"\x01" + hashlib.blake2b(payload, digest_size=8, key=self._key).digest() + payload
+    def datagram(self, to: bytes, *sections: bytes) -> bytes:
+        self.number += 1
+        content = self.node_id + to + struct.pack(">HI", 0, self.number) + _array(*sections)
+        return b"\x01" + hashlib.blake2b(content, digest_size=8, key=self._key).digest() + content
 
     def opened(self, datagram: bytes) -> list[Any]:
-        payload = datagram[9:]
+        content = datagram[9:]
         assert datagram[:1] == b"\x01"
-        assert datagram[1:9] == hashlib.blake2b(payload, digest_size=8, key=self._key).digest()
-        sections: list[Any] = msgpack.unpackb(payload)[1:]
+        assert datagram[1:9] == hashlib.blake2b(content, digest_size=8, key=self._key).digest()
+        assert content[8:16] == self.node_id
+        self.peer = content[:8]
+        sections: list[Any] = msgpack.unpackb(content[22:])
         for kind, *body in sections:
             for packed in body[0] if kind in (6, 13) else ():
                 self.learn(packed)
         return sections
 
-    def ping(self, number: int, target: bytes) -> bytes:
-        return _array(_uint(1), _uint(number), _bin(target), _uint(self.digest), _uint(0))
+    def ping(self, number: int) -> bytes:
+        return _array(_uint(1), _uint(number), _uint(self.digest), _uint(0))
 
-    def hello(self, number: int) -> bytes:
+    def knock(self, number: int) -> bytes:
+        return self.datagram(bytes(8), _array(_uint(15), _bin(bytes(8))), self.ping(number))
+
+    def hello(self, number: int, cookie: bytes) -> bytes:
         own = _blake(self.own)
         buckets = _array(_uint(10), _uint(1 << (own >> 58)), _bin(struct.pack(">Q", own)))
-        return self.datagram(self.ping(number, b""), buckets, _array(_uint(6), _array(_bin(self.own))))
+        proof, rumour = _array(_uint(15), _bin(cookie)), _array(_uint(6), _array(_bin(self.own)))
+        return self.datagram(self.peer, proof, self.ping(number), buckets, rumour)
+
+    def joins(self, node: Node, now: float) -> list[bytes]:
+        """Knock, and send the cookie back; the answers to that."""
+        knock = self.knock(8)
+        (answer,) = _told(node, knock, now)
+        ((kind, number, cookie),) = self.opened(answer)
+        assert (kind, number, len(answer) <= len(knock)) == (14, 8, True)
+        return _told(node, self.hello(9, cookie), now)
 
     def answers(self, datagram: bytes) -> bytes | None:
         """The answer to a datagram by the rules: acks for pings, our bit for views that are ours."""
         sections = []
         for kind, *body in self.opened(datagram):
-            if kind == 1 and body[1] in (b"", self.node_id):
+            if kind == 1:
                 sections.append(_array(_uint(2), _uint(body[0]), _uint(self.digest)))
             elif kind in (8, 9):
                 live, entries = body
@@ -596,7 +613,7 @@ class Stranger:
                 ]
                 if mine:
                     sections.append(_array(_uint(8), _uint(live), _array(*mine)))
-        return self.datagram(*sections) if sections else None
+        return self.datagram(self.peer, *sections) if sections else None
 
 
 def _node() -> Node:
@@ -622,16 +639,19 @@ def test_a_ping_made_from_the_document_alone_is_that_of_the_code() -> None:
     one = Stranger(A, b"host-1", bytes([10, 0, 0, 1]) + struct.pack(">H", 7946))
     assert one.own == EXAMPLES["node register of A"].octets
     one.learn(EXAMPLES["node register of B"].octets)
-    section = _array(_uint(1), _uint(7), _bin(B), _uint(one.digest), _uint(256))
-    assert one.datagram(section) == EXAMPLES["ping"].octets
+    one.number = 299
+    section = _array(_uint(1), _uint(7), _uint(one.digest), _uint(256))
+    assert one.datagram(B, section) == EXAMPLES["ping"].octets
 
 
 def test_a_node_answers_the_ping_of_a_stranger() -> None:
     node = _node()
     stranger = Stranger(B, b"host-2", bytes([10, 0, 0, 2]) + struct.pack(">H", 7946))
-    (answer,) = _told(node, stranger.datagram(stranger.ping(77, node.node_id)), 1.0)
+    stranger.joins(node, 0.5)
+    (answer,) = _told(node, stranger.datagram(node.node_id, stranger.ping(77)), 1.0)
     assert [2, 77, node.state.replica.digest] in stranger.opened(answer)
-    (answer,) = _told(node, stranger.datagram(stranger.ping(78, b"somebody")), 2.0)
+    assert node.receive(stranger.datagram(b"somebody", stranger.ping(78)), AT_B, 2.0) == "for another"
+    ((answer, _),) = node.datagrams(2.0)
     assert [5, 78, b"somebody"] in stranger.opened(answer)
 
 
@@ -640,7 +660,7 @@ def test_a_stranger_joins_by_its_hello() -> None:
     node.submit(Create("workers"), 0.5)
     node.tick(0.5)
     stranger = Stranger(B, b"host-2", bytes([10, 0, 0, 2]) + struct.pack(">H", 7946))
-    for answer in _told(node, stranger.hello(9), 1.0):
+    for answer in stranger.joins(node, 1.0):
         sections = stranger.opened(answer)
     assert [2, 9, node.state.replica.digest] in sections
     assert stranger.digest == node.state.replica.digest
@@ -650,7 +670,7 @@ def test_a_stranger_joins_by_its_hello() -> None:
 def test_a_change_settles_between_a_node_and_a_stranger() -> None:
     node = _node()
     stranger = Stranger(B, b"host-2", bytes([10, 0, 0, 2]) + struct.pack(">H", 7946))
-    waiting = _told(node, stranger.hello(9), 1.0)
+    waiting = stranger.joins(node, 1.0)
     node.submit(Join("workers", "host-1", b"\xc0", create=True), 1.5)
     node.tick(1.5)
     waiting += [datagram for datagram, _ in node.datagrams(1.5)]

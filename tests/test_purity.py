@@ -48,6 +48,7 @@ LAYERS = [
     ["gossipgroups.node", "gossipgroups.snapshot"],
     ["gossipgroups.settling"],
     [
+        "gossipgroups.admission",
         "gossipgroups.contacts",
         "gossipgroups.convergence",
         "gossipgroups.gossip",

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from gossipgroups.config import Config
 from gossipgroups.groups.replica import Replica
-from gossipgroups.ids import Address, NodeId, Random
+from gossipgroups.ids import Address, NodeId, Peer, Random
 from gossipgroups.registers import NodeRegister, hash_bytes
 from gossipgroups.status import Status
 from gossipgroups.swim import awareness as evidence_of
@@ -27,16 +27,17 @@ from gossipgroups.swim.shuffled import ShuffledOrder
 from gossipgroups.swim.suspicion import Suspicions
 from gossipgroups.wire.codec import pack_section
 from gossipgroups.wire.messages import (
-    ANYBODY,
     REFUSED,
     SILENT,
     Accusation,
     Accusations,
     Ack,
+    Cookie,
     Nack,
     NotMe,
     Ping,
     PingReq,
+    Proof,
     Rumours,
 )
 from gossipgroups.wire.outbox import Outbox
@@ -73,10 +74,10 @@ class Detector:
         self._random = random
         self._learn = learn
         self._omit: frozenset[Part] = frozenset()
-        self._acks: list[tuple[Address, int]] = []
+        self._acks: list[tuple[Peer, int]] = []
         self._probes: dict[int, Probe] = {}
         self._relays = Relays(outbox, config)
-        self.numbers = Numbers(random.randrange(2**32))
+        self.numbers = Numbers(random)
         self.order: ProbeOrder | ShuffledOrder = ProbeOrder(me, config.probe_period)
         self.awareness = Awareness(config.awareness_limit)
         self.suspicions = Suspicions(config)
@@ -89,19 +90,40 @@ class Detector:
         if Part.EVEN_PROBES in self._omit:
             self.order = ShuffledOrder(self._me, self._config.probe_period, self._random)
 
-    def on_ping(self, address: Address, ping: Ping, now: float) -> None:
-        """Answer a ping for us, or say that the node asked for is not here."""
+    def on_ping(self, peer: Peer, ping: Ping, now: float) -> None:
+        """Answer a ping."""
         self.order.hear(ping.clock, now)
-        if ping.target in (self._me, ANYBODY):
-            self._acks.append((address, ping.number))
-        else:
-            self._outbox.add(address, pack_section(NotMe(ping.number, ping.target)))
+        self._acks.append((peer, ping.number))
+
+    def on_stray(self, peer: Peer, receiver: NodeId, ping: Ping) -> None:
+        """A ping for another node: if we have its address, or have never heard of it, say so."""
+        register = self._replica.nodes.get(receiver)
+        if register is None or register.address == self._replica.nodes[self._me].address:
+            self._outbox.answer(peer, pack_section(NotMe(ping.number, receiver)))
 
     def flush(self) -> None:
         """Send the turn's acks, with the digest of all that the turn brought."""
-        for address, number in self._acks:
-            self._outbox.add(address, pack_section(Ack(number, self._replica.digest)))
+        for peer, number in self._acks:
+            self._outbox.answer(peer, pack_section(Ack(number, self._replica.digest)))
         self._acks.clear()
+
+    def awaits(self, number: int) -> bool:
+        """Whether the ping of this number is under way."""
+        return number in self._probes or self._relays.get(number) is not None
+
+    def pinged(self, sender: NodeId, number: int) -> Address | None:
+        """Where the ping of this number went, if it is under way and went to this node."""
+        under_way = self._probes.get(number) or self._relays.get(number)
+        return under_way.address if under_way is not None and under_way.target == sender else None
+
+    def on_cookie(self, sender: NodeId, cookie: Cookie, now: float) -> bool:
+        """A node that was pinged asks for proof: ping it again with it. Whether it was pinged."""
+        register = self._replica.nodes.get(sender)
+        if register is None or self.pinged(sender, cookie.number) is None:
+            return False
+        self._outbox.add(register.peer, pack_section(Proof(cookie.cookie)))
+        self._ping(register, cookie.number, now)
+        return True
 
     def on_ack(self, sender: NodeId, ack: Ack) -> None:
         """A target, or a relay on its behalf, has answered."""
@@ -119,13 +141,13 @@ class Detector:
             return
         self._relays.on_ack(sender, number, self._replica.digest)
 
-    def on_ping_req(self, address: Address, request: PingReq, now: float) -> None:
+    def on_ping_req(self, peer: Peer, request: PingReq, now: float) -> None:
         """Probe a node for another."""
         register = self._replica.nodes.get(request.target)
         if register is None or request.target == self._me or self._relays.full:
             return
         number = self.numbers.draw()
-        self._relays.begin(number, register.address, address, request, now)
+        self._relays.begin(number, register.address, peer, request, now)
         self._ping(register, number, now)
 
     def on_nack(self, sender: NodeId, nack: Nack) -> None:
@@ -195,7 +217,7 @@ class Detector:
             return False
         if register.node_id not in self._doubts:
             self._doubts[register.node_id] = register
-            self._outbox.add(held.address, pack_section(Rumours([register.packed])))
+            self._outbox.add(held.peer, pack_section(Rumours([register.packed])))
             self.probe(register.node_id, Purpose.DOUBT, now)
         return register.node_id in self._doubts
 
@@ -273,17 +295,17 @@ class Detector:
         return [*self._probes.values(), *self._relays]
 
     def _ping(self, register: NodeRegister, number: int, now: float) -> None:
-        target = register.node_id
-        ping = Ping(number, target, self._replica.digest, self.order.clock(now))
-        self._outbox.add(register.address, pack_section(ping))
+        target, peer = register.node_id, register.peer
+        ping = Ping(number, self._replica.digest, self.order.clock(now))
+        self._outbox.add(peer, pack_section(ping))
         if register.status.live:
-            self._outbox.open(register.address)
+            self._outbox.open(peer)
         if register.status is Status.SUSPECT and Part.BUDDY not in self._omit:
             # Buddy (Lifeguard, section IV.C): the suspect hears of it first, with the probe itself.
             accusers = self.suspicions[target].accusers if target in self.suspicions else {}
             accuser, evidence = next(iter(accusers.items()), (self._me, SILENT))
             charge = Accusation(target, register.incarnation, accuser, evidence)
-            self._outbox.add(register.address, pack_section(Accusations([charge])))
+            self._outbox.add(peer, pack_section(Accusations([charge])))
 
     def _ask_others(self, probe: Probe, now: float) -> None:
         probe.stage = Stage.INDIRECT
@@ -296,7 +318,7 @@ class Detector:
             relay = places.pop(self._random.randrange(len(places)))
             probe.asked.add(relay)
             request = PingReq(probe.number, probe.target)
-            self._outbox.add(self._replica.nodes[relay].address, pack_section(request))
+            self._outbox.add(self._replica.nodes[relay].peer, pack_section(request))
         if not probe.asked and probe.evidence is REFUSED:
             self._fail(probe, now)
 

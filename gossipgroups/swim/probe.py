@@ -15,7 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 
-from gossipgroups.ids import Address, NodeId
+from gossipgroups.ids import Address, NodeId, Peer, Random
 from gossipgroups.wire.messages import SILENT
 
 
@@ -63,7 +63,7 @@ class Relay:
 
     target: NodeId
     address: Address
-    origin: Address
+    origin: Peer
     origin_number: int
     nack_at: float
     until: float
@@ -76,14 +76,13 @@ class Relay:
 
 
 class Numbers:
-    """Ping numbers: 32 bits, from a random start, so that a stranger cannot guess an ack."""
+    """Ping numbers: 32 random bits each, so that nobody can answer a ping that did not reach him."""
 
-    __slots__ = ("_next",)
+    __slots__ = ("_random",)
 
-    def __init__(self, start: int) -> None:
-        self._next = start
+    def __init__(self, random: Random) -> None:
+        self._random = random
 
     def draw(self) -> int:
-        """The next number."""
-        self._next = (self._next + 1) & 0xFFFFFFFF
-        return self._next
+        """A number; never 0, which stands for no ping."""
+        return self._random.randrange(1, 2**32)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gossipgroups.config import Config
-from gossipgroups.ids import Address, NodeId
+from gossipgroups.ids import Address, NodeId, Peer
 from gossipgroups.swim.probe import Relay
 from gossipgroups.wire.codec import pack_section
 from gossipgroups.wire.messages import Ack, Nack, PingReq
@@ -45,7 +45,7 @@ class Relays:
         """Whether there is no room for another."""
         return len(self._relays) >= RELAYS
 
-    def begin(self, number: int, target: Address, origin: Address, request: PingReq, now: float) -> None:
+    def begin(self, number: int, target: Address, origin: Peer, request: PingReq, now: float) -> None:
         """A ping with this number goes to the target's address for the origin of the request."""
         self._relays[number] = Relay(
             request.target,

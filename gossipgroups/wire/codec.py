@@ -1,4 +1,4 @@
-"""Datagrams to bytes and back: one msgpack array of the sender's id and sections.
+"""Payloads to bytes and back: one msgpack array of sections.
 
 Law: decoding is strict. Exact types, bounded sizes, no extension types, one encoding for each value; anything
 else raises `BadPacket` and only that. Unknown section kinds are skipped, so that versions can be mixed.
@@ -7,13 +7,12 @@ else raises `BadPacket` and only that. Unknown section kinds are skipped, so tha
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import msgpack
 
 from gossipgroups.config import DATAGRAM_BYTES
 from gossipgroups.errors import BadPacket
-from gossipgroups.ids import NODE_ID_BYTES, NodeId, encode_name
+from gossipgroups.ids import encode_name
 from gossipgroups.wire.messages import (
     CHECKS,
     KINDS,
@@ -27,20 +26,13 @@ from gossipgroups.wire.messages import (
 
 _pack = msgpack.Packer(autoreset=True).pack
 
-SENDER_BYTES = 2 + NODE_ID_BYTES
 MAX_PAYLOAD = DATAGRAM_BYTES
 ARRAY_BYTES = 3
+"""Of the array of sections, at its longest."""
 ENTRY_BYTES = 24
 """A settling entry without its name and its bits: headers, stamp and digest at their longest."""
 ENTRIES_ROOM = 1_320
 """Entries of one section: what fits one datagram besides the section's own fields."""
-
-
-class Message(NamedTuple):
-    """A decoded datagram: who says that it sent it, and what it says."""
-
-    sender: NodeId
-    sections: list[Section]
 
 
 def _refuse(code: int, data: bytes) -> None:
@@ -73,15 +65,15 @@ def split_entries(entries: Sequence[Entry]) -> list[list[Entry]]:
     return lists
 
 
-def pack_message(sender: NodeId, sections: Sequence[bytes]) -> bytes:
+def pack_payload(sections: Sequence[bytes]) -> bytes:
     """A payload of packed sections."""
-    count = len(sections) + 1
+    count = len(sections)
     head = bytes((0x90 | count,)) if count < 16 else b"\xdc" + count.to_bytes(2, "big")
-    return b"".join((head, b"\xc4\x08", sender, *sections))
+    return b"".join((head, *sections))
 
 
-def unpack_message(payload_untrusted: bytes) -> Message:
-    """The message of a payload. Raises `BadPacket`, whose reason is the counter to count it under."""
+def unpack_payload(payload_untrusted: bytes) -> list[Section]:
+    """The sections of a payload. Raises `BadPacket`, whose reason is the counter to count it under."""
     try:
         values = msgpack.unpackb(
             payload_untrusted,
@@ -98,16 +90,13 @@ def unpack_message(payload_untrusted: bytes) -> Message:
             raise BadPacket("not canonical")
     except (ValueError, TypeError, OverflowError, msgpack.UnpackException):
         raise BadPacket("encoding") from None
-    if type(values) is not list or not 1 <= len(values) <= MAX_SECTIONS + 1:
+    if type(values) is not list or len(values) > MAX_SECTIONS:
         raise BadPacket("shape")
-    sender = values[0]
-    if type(sender) is not bytes or len(sender) != NODE_ID_BYTES:
-        raise BadPacket("sender")
     sections: list[Section] = []
-    for section in values[1:]:
+    for section in values:
         if type(section) is not list or not section or type(section[0]) is not int:
             raise BadPacket("section")
         check = CHECKS.get(section[0])
         if check is not None:
             sections.append(check(section[1:]))
-    return Message(NodeId(sender), sections)
+    return sections

@@ -5,7 +5,8 @@ ranges and lengths, and nothing else. `CHECKS` is the whole grammar; `docs/proto
 
     failure detection   A --Ping--> B --Ack--> A
                         A --PingReq--> C --Ping--> B --Ack--> C --Ack (A's number)--> A, or C --Nack--> A
-                        A --Ping for another id--> B --NotMe--> A
+                        A --Ping to another id--> B --NotMe--> A
+    introduction        A --Ping to anybody--> B --Cookie--> A --Proof, Ping--> B --Ack--> A
     rumours             Rumours, Accusations: on every datagram, as far as they fit
     settling            A --Settling--> B;  A --AskSettling--> B --Settling--> A
     repair              A --Buckets--> B --Hashes--> A --Want, Repair--> B --Repair--> A
@@ -20,13 +21,15 @@ from gossipgroups.errors import BadPacket
 from gossipgroups.ids import MAX_NAME, NODE_ID_BYTES, NodeId, decode_name, encode_name
 from gossipgroups.registers import MAX_COUNTER
 
-ANYBODY = NodeId(b"")
-"""The target of a ping to an address whose node is not known yet."""
 MAX_LIVE = 8 * 1024
 """Nodes in one cluster that the bitmap of a settling entry has room for: 1,024 bytes."""
 MAX_SECTIONS = 24
 MAX_ENTRIES = 64
 """Items in one section: more do not fit a datagram of 1,400 bytes usefully."""
+
+COOKIE_BYTES = 8
+NO_COOKIE = bytes(COOKIE_BYTES)
+"""Sent by who has none yet: it makes room for the answer, which is no larger than what it answers."""
 
 SILENT, REFUSED = 0, 1
 """What an accuser saw: no answer, or the kernel's word that the port is closed."""
@@ -38,10 +41,9 @@ Scope = int | str
 
 
 class Ping(NamedTuple):
-    """Are you `target`? `clock` is the sender's probe clock in 1/256 periods, `digest` its replica's."""
+    """Are you there? `clock` is the sender's probe clock in 1/256 periods, `digest` its replica's."""
 
     number: int
-    target: NodeId
     digest: int
     clock: int
 
@@ -67,7 +69,7 @@ class Nack(NamedTuple):
 
 
 class NotMe(NamedTuple):
-    """The ping of this number reached me, and I am not `target`."""
+    """The ping of this number was for `target`, and has reached me, another node."""
 
     number: int
     target: NodeId
@@ -151,6 +153,19 @@ class Repair(NamedTuple):
     ages: list[int]
 
 
+class Cookie(NamedTuple):
+    """Who you are is not proved: send this back, from where it reached you. `number` is that of your ping."""
+
+    number: int
+    cookie: bytes
+
+
+class Proof(NamedTuple):
+    """The cookie that you gave me, or `NO_COOKIE`."""
+
+    cookie: bytes
+
+
 Section = (
     Ping
     | Ack
@@ -165,6 +180,8 @@ Section = (
     | Hashes
     | Want
     | Repair
+    | Cookie
+    | Proof
 )
 
 Check = Callable[[Any], Any]
@@ -224,12 +241,13 @@ _u64 = _integer(2**64 - 1)
 _counter = _integer(MAX_COUNTER)
 _node = _octets(NODE_ID_BYTES)
 _register = _octets(limit=1200)
+_cookie = _octets(COOKIE_BYTES)
 _entry = _tuple(Entry, _scope, _counter, _u64, _octets(limit=MAX_LIVE // 8))
 _accusation = _tuple(Accusation, _node, _counter, _node, _integer(REFUSED))
 _interval = _tuple(Interval, _u64, _u64, _octets(limit=1200, unit=8))
 
 CHECKS: dict[int, Check] = {
-    1: _tuple(Ping, _u32, _octets(0, NODE_ID_BYTES), _u64, _counter),
+    1: _tuple(Ping, _u32, _u64, _counter),
     2: _tuple(Ack, _u32, _u64),
     3: _tuple(PingReq, _u32, _node),
     4: _tuple(Nack, _u32),
@@ -242,6 +260,8 @@ CHECKS: dict[int, Check] = {
     11: _tuple(Hashes, _items(_interval)),
     12: _tuple(Want, _octets(limit=1200, unit=8)),
     13: _tuple(Repair, _items(_register), _items(_u32)),
+    14: _tuple(Cookie, _u32, _cookie),
+    15: _tuple(Proof, _cookie),
 }
 """The grammar: section kind -> the check that turns its untrusted fields into a section."""
 
@@ -259,6 +279,8 @@ KINDS: dict[type[Any], int] = {
     Hashes: 11,
     Want: 12,
     Repair: 13,
+    Cookie: 14,
+    Proof: 15,
 }
 
 

@@ -1,7 +1,8 @@
 """What this turn has to send: sections by destination, packed into as few datagrams as hold them.
 
 Law: no datagram is over the limit, whatever was asked for; the room left over in the last one for a live node
-is offered to rumours, and no other: the next would only use up their tellings on who has just been told.
+is offered to rumours, and no other: the next would only use up their tellings on who has just been told. A
+peer that is limited is answered with no more bytes than it has sent, and asked to prove itself for more.
 """
 
 from __future__ import annotations
@@ -9,16 +10,19 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from gossipgroups.config import DATAGRAM_BYTES
-from gossipgroups.ids import Address, NodeId
-from gossipgroups.wire.codec import ARRAY_BYTES, SENDER_BYTES, pack_message
+from gossipgroups.ids import Address, NodeId, Peer
+from gossipgroups.wire.codec import ARRAY_BYTES, pack_payload
+from gossipgroups.wire.header import Header
 from gossipgroups.wire.messages import MAX_SECTIONS
 from gossipgroups.wire.seal import SEAL_BYTES, Seal
 
-ROOM = DATAGRAM_BYTES - SEAL_BYTES - ARRAY_BYTES - SENDER_BYTES
+ROOM = DATAGRAM_BYTES - SEAL_BYTES - ARRAY_BYTES
 """Bytes of sections that one datagram holds, be it sealed."""
 
 Filler = Callable[[int], list[bytes]]
 """Gives packed sections of at most so many bytes together."""
+Ask = Callable[[Peer], bytes]
+"""Gives the packed section that asks a peer to prove itself."""
 
 
 class _Parcel:
@@ -30,49 +34,86 @@ class _Parcel:
         self.sections: list[bytes] = []
         self.room = room
 
+    def has_room(self, section: bytes) -> bool:
+        """Whether a section fits in; a few places are kept for rumours."""
+        return self.room >= len(section) and len(self.sections) < MAX_SECTIONS - 3
+
 
 class Outbox:
-    """Collects a turn's sections and turns them into sealed datagrams."""
+    """Collects a turn's sections and turns them into sealed datagrams, numbered from 1."""
 
-    __slots__ = ("_members", "_parcels", "_room", "_seal", "_sender")
+    __slots__ = ("_limits", "_members", "_number", "_parcels", "_room", "_seal", "_sender", "_short")
 
     def __init__(self, sender: NodeId, seal: Seal) -> None:
         self._sender = sender
         self._seal = seal
         self._room = ROOM + SEAL_BYTES - seal.overhead
-        self._parcels: dict[Address, list[_Parcel]] = {}
-        self._members: set[Address] = set()
+        self._number = 0
+        self._parcels: dict[Peer, list[_Parcel]] = {}
+        self._members: set[Peer] = set()
+        self._limits: dict[Peer, int] = {}
+        self._short: set[Peer] = set()
 
-    def __contains__(self, address: Address) -> bool:
-        return address in self._parcels
+    def __contains__(self, peer: Peer) -> bool:
+        return peer in self._parcels
 
-    def add(self, address: Address, section: bytes) -> None:
-        """Send a packed section to an address this turn."""
-        parcels = self._parcels.setdefault(address, [])
-        if not parcels or parcels[-1].room < len(section) or len(parcels[-1].sections) >= MAX_SECTIONS - 3:
+    def add(self, peer: Peer, section: bytes) -> None:
+        """Send a packed section to a peer this turn."""
+        parcels = self._parcels.setdefault(peer, [])
+        if not parcels or not parcels[-1].has_room(section):
             parcels.append(_Parcel(self._room))
         parcels[-1].sections.append(section)
         parcels[-1].room -= len(section)
 
-    def open(self, address: Address) -> None:
+    def answer(self, peer: Peer, section: bytes) -> bool:
+        """Send a section to a peer because of what it has sent; whether its limit allows that."""
+        left = self._limits.get(peer)
+        if left is not None:
+            parcels = self._parcels.get(peer)
+            begun = parcels is not None and parcels[-1].has_room(section)
+            left -= len(section) if begun else len(section) + self._seal.overhead + ARRAY_BYTES
+            if left < 0:
+                self._short.add(peer)
+                return False
+            self._limits[peer] = left
+        self.add(peer, section)
+        return True
+
+    def open(self, peer: Peer) -> None:
         """Send at least one datagram to a live node this turn, be it for rumours alone.
 
         Only such datagrams are filled with rumours: strangers would use up their tellings.
         """
-        self._members.add(address)
-        if address not in self._parcels:
-            self._parcels[address] = [_Parcel(self._room)]
+        self._members.add(peer)
+        if peer not in self._parcels:
+            self._parcels[peer] = [_Parcel(self._room)]
 
-    def drain(self, fill: Filler) -> list[tuple[bytes, Address]]:
-        """The turn's datagrams; `fill` is asked once for each live node."""
+    def limit(self, peer: Peer, size: int) -> None:
+        """A peer that has not proved itself has sent so many bytes: answers have no more this turn."""
+        self._limits[peer] = self._limits.get(peer, 0) + size
+
+    def unlimit(self, peer: Peer) -> None:
+        """The peer has proved itself."""
+        self._limits.pop(peer, None)
+        self._short.discard(peer)
+
+    def limited(self, peer: Peer) -> bool:
+        """Whether answers to a peer are limited this turn."""
+        return peer in self._limits
+
+    def drain(self, fill: Filler, ask: Ask) -> list[tuple[bytes, Address]]:
+        """The turn's datagrams; `fill` is asked once for each live node, `ask` for peers at their limit."""
+        for peer in list(self._short):
+            self.answer(peer, ask(peer))
         datagrams = []
-        for address, parcels in self._parcels.items():
-            if address in self._members:
+        for peer, parcels in self._parcels.items():
+            if peer in self._members:
                 parcels[-1].sections += fill(parcels[-1].room)
             for parcel in parcels:
                 if parcel.sections:
-                    payload = pack_message(self._sender, parcel.sections)
-                    datagrams.append((self._seal.seal(payload), address))
-        self._parcels.clear()
-        self._members.clear()
+                    self._number += 1
+                    header = Header(self._sender, peer.node_id, self._number).pack()
+                    datagrams.append((self._seal.seal(header, pack_payload(parcel.sections)), peer.address))
+        for each in (self._parcels, self._members, self._limits, self._short):
+            each.clear()
         return datagrams

@@ -1,14 +1,15 @@
 """The envelope of a datagram: with keys it is sealed, without it carries a tag.
 
 Law: what is refused here is refused before its payload is looked at, and nothing about it is answered or
-remembered. With keys only what was sealed with one of them is opened, without keys only what was not.
+remembered. With keys only what was sealed with one of them is opened, without keys only what was not. The
+header is in the clear, and cannot be changed.
 
-    tagged   01  tag (8)                                   payload
-    sealed   02  key id (2)  salt (16)                     ciphertext of the payload, and its tag (16)
+    tagged   01  tag (8)     header (22)            payload
+    sealed   02  key id (2)  header (22)  salt (8)  ciphertext of the payload, and its tag (16)
 
-Each datagram is sealed with a key of its own, derived from the cluster's key and a salt of 128 fresh bits. So
-a nonce can repeat only if chance repeats itself: no counter has to survive a restart, a fork or the clone of
-a machine, and no two nodes have to agree who counts where.
+Each datagram is sealed with a key of its own, derived from the cluster's key, the header and a salt. The
+header is used once: its sender's id is random, and numbers its datagrams. A process that was forked or
+cloned while it ran shares both with its twin, but not the salt, which the operating system gives.
 """
 
 from __future__ import annotations
@@ -20,14 +21,15 @@ from gossipgroups.config import DATAGRAM_BYTES
 from gossipgroups.errors import BadPacket
 from gossipgroups.ids import encode_name
 from gossipgroups.keys import KEY_ID_BYTES, Entropy, Key, KeyRing
+from gossipgroups.wire.header import HEADER_BYTES
 
 TAGGED = 1
 SEALED = 2
 TAG_BYTES = 8
-TAGGED_BYTES = 1 + TAG_BYTES
+TAGGED_BYTES = 1 + TAG_BYTES + HEADER_BYTES
 """What the envelope adds without keys."""
-SALT_BYTES = 16
-SALTED = 1 + KEY_ID_BYTES + SALT_BYTES
+SALT_BYTES = 8
+SALTED = 1 + KEY_ID_BYTES + HEADER_BYTES + SALT_BYTES
 AEAD_BYTES = 16
 SEAL_BYTES = SALTED + AEAD_BYTES
 """What the envelope adds with keys."""
@@ -46,11 +48,11 @@ class Seal(Protocol):
     def ring(self) -> KeyRing | None:
         """The keys that it seals and opens with; `None` without."""
 
-    def seal(self, payload: bytes) -> bytes:
-        """The datagram around a payload."""
+    def seal(self, header: bytes, payload: bytes) -> bytes:
+        """The datagram around a header and a payload."""
 
-    def open(self, datagram_untrusted: bytes) -> bytes:
-        """The payload of a datagram. Raises `BadPacket`."""
+    def open(self, datagram_untrusted: bytes) -> tuple[bytes, bytes]:
+        """The header and the payload of a datagram. Raises `BadPacket`."""
 
 
 class TaggedSeal:
@@ -67,26 +69,27 @@ class TaggedSeal:
         key = blake2b(encode_name(cluster), digest_size=32, person=b"gossipgroups").digest()
         self._keyed = blake2b(key=key, digest_size=TAG_BYTES)
 
-    def _tag(self, payload: bytes) -> bytes:
+    def _tag(self, content: bytes) -> bytes:
         keyed = self._keyed.copy()
-        keyed.update(payload)
+        keyed.update(content)
         return keyed.digest()
 
-    def seal(self, payload: bytes) -> bytes:
-        """The datagram around a payload."""
-        return b"".join((_VERSIONS[TAGGED], self._tag(payload), payload))
+    def seal(self, header: bytes, payload: bytes) -> bytes:
+        """The datagram around a header and a payload."""
+        content = header + payload
+        return b"".join((_VERSIONS[TAGGED], self._tag(content), content))
 
-    def open(self, datagram_untrusted: bytes) -> bytes:
-        """The payload of a datagram. Raises `BadPacket`."""
+    def open(self, datagram_untrusted: bytes) -> tuple[bytes, bytes]:
+        """The header and the payload of a datagram. Raises `BadPacket`."""
         _check_head(datagram_untrusted, TAGGED, TAGGED_BYTES, "sealed")
-        payload = datagram_untrusted[TAGGED_BYTES:]
-        if self._tag(payload) != datagram_untrusted[1:TAGGED_BYTES]:
+        content = datagram_untrusted[1 + TAG_BYTES :]
+        if self._tag(content) != datagram_untrusted[1 : 1 + TAG_BYTES]:
             raise BadPacket("cluster or checksum")
-        return payload
+        return content[:HEADER_BYTES], content[HEADER_BYTES:]
 
 
 class KeyedSeal:
-    """With keys: ChaCha20-Poly1305 (RFC 8439), the cluster's name bound to every datagram."""
+    """With keys: ChaCha20-Poly1305 (RFC 8439), header and cluster's name bound to every datagram."""
 
     __slots__ = ("_cipher", "_cluster", "_derivations", "_entropy", "_head", "_invalid", "ring")
     overhead = SEAL_BYTES
@@ -108,23 +111,24 @@ class KeyedSeal:
         self._derivations = {key.packed_id: _derivation(key) for key in ring.keys}
         self._head = _VERSIONS[SEALED] + ring.keys[0].packed_id
 
-    def seal(self, payload: bytes) -> bytes:
-        """The datagram around a payload."""
-        head = self._head + self._entropy(SALT_BYTES)
+    def seal(self, header: bytes, payload: bytes) -> bytes:
+        """The datagram around a header and a payload."""
+        head = b"".join((self._head, header, self._entropy(SALT_BYTES)))
         return head + self._cipher(self._derive(head)).encrypt(NONCE, payload, head + self._cluster)
 
-    def open(self, datagram_untrusted: bytes) -> bytes:
-        """The payload of a datagram. Raises `BadPacket`."""
+    def open(self, datagram_untrusted: bytes) -> tuple[bytes, bytes]:
+        """The header and the payload of a datagram. Raises `BadPacket`."""
         _check_head(datagram_untrusted, SEALED, SEAL_BYTES, "not sealed")
         head = datagram_untrusted[:SALTED]
         if head[1 : 1 + KEY_ID_BYTES] not in self._derivations:
             raise BadPacket("unknown key")
         try:
-            return self._cipher(self._derive(head)).decrypt(
+            payload = self._cipher(self._derive(head)).decrypt(
                 NONCE, datagram_untrusted[SALTED:], head + self._cluster
             )
         except self._invalid:
             raise BadPacket("forged") from None
+        return head[1 + KEY_ID_BYTES : -SALT_BYTES], payload
 
     def _derive(self, head: bytes) -> bytes:
         """The key of one datagram."""

@@ -17,11 +17,11 @@ import click
 from rich.console import Console
 
 from sims.fuzz.makers import KINDS
-from sims.fuzz.target import Tally, fuzz, fuzz_forged
+from sims.fuzz.target import Tally, fuzz, fuzz_forged, fuzz_replayed
 from sims.sweep import CaseFailed, Where, options, sweep
 from sims.tables import Table
 
-FORGED = "forged"
+FORGED, REPLAYED = "forged", "replayed"
 BATCH = 20_000
 """Datagrams of one case of the sweep."""
 
@@ -40,12 +40,14 @@ def carry_out(case: Case) -> tuple[Case, Tally]:
     """Fuzz one batch."""
     if case.kind == FORGED:
         return case, fuzz_forged(seed=case.seed, count=case.count)
+    if case.kind == REPLAYED:
+        return case, fuzz_replayed(keyed=case.keyed, seed=case.seed, count=case.count)
     return case, fuzz(KINDS[case.kind], keyed=case.keyed, seed=case.seed, count=case.count)
 
 
 def cases(datagrams: int, first_seed: int) -> list[Case]:
     """Batches of all kinds, for nodes with and without keys."""
-    kinds = [(kind, keyed) for kind in KINDS for keyed in (False, True)] + [(FORGED, True)]
+    kinds = [(kind, keyed) for kind in (*KINDS, REPLAYED) for keyed in (False, True)] + [(FORGED, True)]
     return [
         Case(kind, keyed, first_seed + batch, min(BATCH, datagrams - batch * BATCH))
         for batch in range(-(-datagrams // BATCH))

@@ -16,7 +16,7 @@ import click
 from gossipgroups.groups.rules import Create, Delete, Join, Leave, Update
 from gossipgroups.ids import Address
 from gossipgroups.testing.medium import Line
-from gossipgroups.wire.codec import pack_message, pack_section
+from gossipgroups.wire.codec import pack_payload, pack_section
 from sims.engine.process import Process
 from sims.engine.simulation import Simulation, address_of
 from sims.engine.watching import Watcher
@@ -39,7 +39,7 @@ class Recorder(Watcher):
         kinds = " ".join(type(each).__name__ for each in message.sections)
         if self._kept[kinds] < OF_EACH:
             self._kept[kinds] += 1
-            payload = pack_message(message.sender, [pack_section(each) for each in message.sections])
+            payload = pack_payload([pack_section(each) for each in message.sections])
             self.payloads[payload] = kinds
 
 

@@ -32,7 +32,7 @@ def give(data: bytes) -> None:
     if data[:1] > b"\x7f":
         target.give(data[1:], stranger=True)
     else:
-        target.give(target.seal.seal(data[1:]))
+        target.give(*target.seal_for(data[1:], random.Random(data)))
     target.turn(data)
 
 

@@ -17,14 +17,16 @@ from gossipgroups.config import DATAGRAM_BYTES
 from gossipgroups.ids import Address, NodeId
 from gossipgroups.registers import MAX_COUNTER, GroupRegister, NodeRegister, PresenceRegister, Register
 from gossipgroups.status import Status
-from gossipgroups.wire.codec import pack_message, pack_section
+from gossipgroups.wire.codec import pack_payload, pack_section
 from gossipgroups.wire.messages import (
-    ANYBODY,
+    COOKIE_BYTES,
+    NO_COOKIE,
     Accusation,
     Accusations,
     Ack,
     AskSettling,
     Buckets,
+    Cookie,
     Entry,
     Hashes,
     Interval,
@@ -32,6 +34,7 @@ from gossipgroups.wire.messages import (
     NotMe,
     Ping,
     PingReq,
+    Proof,
     Repair,
     Rumours,
     Scope,
@@ -73,8 +76,8 @@ def damaged(chance: Chance) -> bytes:
 
 def nested(chance: Chance) -> bytes:
     """Well-formed msgpack that is no message, or one with fields of the wrong types."""
-    sections = [[chance.randrange(16), *_things(chance, 5, 3)] for _ in range(chance.randrange(5))]
-    message = [chance.choice(IDS), *sections] if chance.random() < 0.9 else _thing(chance, 5)
+    sections = [[chance.randrange(18), *_things(chance, 5, 3)] for _ in range(chance.randrange(5))]
+    message = sections if chance.random() < 0.9 else _thing(chance, 5)
     packed: bytes = msgpack.packb(message, unicode_errors="surrogateescape")
     return packed
 
@@ -82,7 +85,7 @@ def nested(chance: Chance) -> bytes:
 def shaped(chance: Chance) -> bytes:
     """Messages by the grammar, about nodes and groups that the target knows, with odd numbers in them."""
     sections = [_section(chance) for _ in range(chance.randint(1, 4))]
-    return pack_message(chance.choice(IDS), [pack_section(each) for each in sections])
+    return pack_payload([pack_section(each) for each in sections])
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +203,6 @@ def _intervals(chance: Chance) -> list[Interval]:
 _SECTIONS: tuple[Callable[[Chance], Section], ...] = (
     lambda chance: Ping(
         _u32(chance),
-        chance.choice((ANYBODY, *IDS)),
         _digest(chance),
         _number(chance, MAX_COUNTER),
     ),
@@ -216,6 +218,8 @@ _SECTIONS: tuple[Callable[[Chance], Section], ...] = (
     lambda chance: Hashes(_intervals(chance)),
     lambda chance: Want(_hashes(chance)),
     _repair,
+    lambda chance: Cookie(_u32(chance), chance.randbytes(COOKIE_BYTES)),
+    lambda chance: Proof(chance.choice((NO_COOKIE, chance.randbytes(COOKIE_BYTES)))),
 )
 
 

@@ -13,15 +13,16 @@ from dataclasses import dataclass, field
 
 from gossipgroups.config import DATAGRAM_BYTES, Config
 from gossipgroups.groups.rules import Join
-from gossipgroups.ids import Address
+from gossipgroups.ids import ANYBODY, Address, NodeId, Peer
 from gossipgroups.keys import Key, KeyRing
 from gossipgroups.node import Node
 from gossipgroups.registers import GroupRegister, NodeRegister, PresenceRegister, Register
 from gossipgroups.status import Status
-from gossipgroups.wire.codec import pack_message, pack_section
-from gossipgroups.wire.messages import Accusation, Accusations, Rumours
+from gossipgroups.wire.codec import pack_payload, pack_section
+from gossipgroups.wire.header import Header
+from gossipgroups.wire.messages import Accusation, Accusations, Proof, Rumours, Section
 from gossipgroups.wire.seal import make_seal
-from sims.fuzz.makers import IDS, KINDS, Kind
+from sims.fuzz.makers import IDS, KINDS, Kind, shaped
 
 CLUSTER = "fuzzed"
 HERE = Address("10.0.0.250", 7946)
@@ -29,6 +30,8 @@ STRANGER = Address("10.9.9.9", 4000)
 RING = KeyRing([Key(bytes(range(32)))])
 EACH_TURN = 16
 """Datagrams that one turn of the node takes in."""
+RECORDED = 3_000
+"""Datagrams kept to be sent again: more than a window holds, and from before the last restart."""
 FRESH_AFTER = 2_000
 """Datagrams after which a new node takes over: what the grammar allows may wear one out."""
 
@@ -69,6 +72,7 @@ class Target:
         self._chance = random.Random(seed)
         self.seal = make_seal(CLUSTER, self._ring, self._chance.randbytes)
         self.tally = Tally()
+        self._number = 3
         self._renew()
 
     def give(self, datagram: bytes, source: Address = STRANGER, *, stranger: bool = False) -> None:
@@ -99,6 +103,25 @@ class Target:
             self.turn(datagram)
         if tally.datagrams % FRESH_AFTER == 0:
             self._renew()
+
+    def seal_for(self, payload: bytes, chance: random.Random) -> tuple[bytes, Address]:
+        """A payload in the node's own envelope, mostly to the node itself, not sent before, and from home."""
+        self._number += chance.choice((1, 1, 1, 1, 2, 3000))
+        receiver = chance.choices((self.node.node_id, ANYBODY, chance.choice(IDS)), (8, 1, 1))[0]
+        number = self._number - chance.choice((0, 0, 0, 0, 0, 1, 100, 2000))
+        place = chance.randrange(1, len(IDS))
+        header = Header(IDS[place] if chance.random() < 0.98 else IDS[0], receiver, max(0, number))
+        source = Address(f"10.0.0.{place}", 7946) if chance.random() < 0.95 else STRANGER
+        return self.seal.seal(header.pack(), payload), source
+
+    def next_number(self) -> int:
+        """Of a datagram that nobody has sent before."""
+        self._number += 1
+        return self._number
+
+    def forget(self, sender: NodeId) -> None:
+        """Let the node forget that it has ever heard another."""
+        self.node._admission.forget(sender)
 
     def turn(self, last: bytes = b"") -> None:
         """Let time pass and the node act."""
@@ -132,9 +155,18 @@ class Target:
         ]
         known += [GroupRegister("g", 1), PresenceRegister("g", "a", 1, IDS[1], 1, b"\xc0")]
         charge = Accusations([Accusation(IDS[2], 0, IDS[1], 0)])
-        for section in (Rumours([each.packed for each in known]), charge):
-            payload = pack_message(IDS[1], [pack_section(section)])
-            node.receive(self.seal.seal(payload), Address("10.0.0.1", 7946), self._now)
+        for place, each in enumerate(IDS[1:], 1):
+            peer = Peer(each, Address(f"10.0.0.{place}", 7946))
+            proof = Proof(node._admission._cookies.make(peer, self._now))
+            header = Header(each, node.node_id, 1)
+            node.receive(
+                self.seal.seal(header.pack(), pack_payload([pack_section(proof)])), peer.address, self._now
+            )
+        sections: list[Section] = [Rumours([each.packed for each in known]), charge]
+        for number, section in enumerate(sections, 2):
+            header = Header(IDS[1], node.node_id, number)
+            datagram = self.seal.seal(header.pack(), pack_payload([pack_section(section)]))
+            node.receive(datagram, Address("10.0.0.1", 7946), self._now)
         node.submit(Join("g", "member", b"\xc0"), self._now)
         self.turn()
 
@@ -145,11 +177,10 @@ def fuzz(kind: Kind, *, keyed: bool, seed: int, count: int) -> Tally:
     chance = random.Random(f"makers {seed}")
     for _ in range(count):
         made = kind.make(chance)
-        source = Address(f"10.0.0.{chance.randrange(8)}", 7946) if chance.random() < 0.5 else STRANGER
         if kind.sealed:
-            target.give(target.seal.seal(made), source)
+            target.give(*target.seal_for(made, chance))
         else:
-            target.give(made, source, stranger=True)
+            target.give(made, stranger=True)
     return target.tally
 
 
@@ -162,7 +193,9 @@ def fuzz_forged(*, seed: int, count: int) -> Tally:
     chance = random.Random(f"forged {seed}")
     kinds = [kind for kind in KINDS.values() if kind.sealed]
     for number in range(count):
-        datagram = bytearray(target.seal.seal(chance.choice(kinds).make(chance)[:1300] or b"\x90"))
+        payload = chance.choice(kinds).make(chance)[:1300] or b"\x90"
+        header = Header(chance.choice(IDS), target.node.node_id, number).pack()
+        datagram = bytearray(target.seal.seal(header, payload))
         if number % 2:
             for place in chance.sample(range(3, len(datagram)), chance.randint(1, 4)):
                 datagram[place] ^= 1 << chance.randrange(8)
@@ -170,6 +203,37 @@ def fuzz_forged(*, seed: int, count: int) -> Tally:
                 del datagram[chance.randrange(3, len(datagram)) :]
         else:
             other = make_seal(CLUSTER, KeyRing([Key(chance.randbytes(32))]), chance.randbytes)
-            datagram = bytearray(datagram[:3] + other.seal(bytes(datagram[35:]) or b"\x90")[3:])
+            datagram = bytearray(datagram[:3] + other.seal(header, payload)[3:])
         target.give(bytes(datagram), stranger=True)
     return target.tally
+
+
+def fuzz_replayed(*, keyed: bool, seed: int, count: int) -> Tally:
+    """Give a target what it was given before, so many times. Raises `Broken` if any of it is processed.
+
+    It is sent again at once or much later, from the same address or another, and to the node that has taken
+    the place of the one that had it; in between the node forgets senders.
+    """
+    target = Target(keyed=keyed, seed=seed)
+    chance = random.Random(f"replayed {seed}")
+    recorded: list[tuple[bytes, Address]] = []
+    replayed = Tally()
+    while replayed.datagrams < count:
+        sender = chance.choice(IDS[1:])
+        header = Header(sender, target.node.node_id, target.next_number())
+        datagram = target.seal.seal(header.pack(), shaped(chance))
+        processed = target.tally.processed
+        home = Address(f"10.0.0.{IDS.index(sender)}", 7946)
+        target.give(datagram, home)
+        if target.tally.processed > processed:
+            recorded.append((datagram, home))
+            del recorded[:-RECORDED]
+        if chance.random() < 0.02:
+            target.forget(chance.choice(IDS))
+        for again, home in chance.choices(recorded, k=min(4, count - replayed.datagrams) if recorded else 0):
+            source = home if chance.random() < 0.8 else Address(f"10.0.0.{chance.randrange(8)}", 7946)
+            refused = target.tally.refused.copy()
+            target.give(again, source, stranger=True)
+            replayed.datagrams += 1
+            replayed.refused += target.tally.refused - refused
+    return replayed

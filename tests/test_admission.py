@@ -1,0 +1,357 @@
+"""Admission: each datagram has an effect once at most, at the node and in the run that it was sent to."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gossipgroups.admission import ELSEWHERE, STRANGERS, STRAY, UNPROVED, Admission
+from gossipgroups.config import Config
+from gossipgroups.errors import BadPacket
+from gossipgroups.groups.replica import Replica
+from gossipgroups.groups.rules import Create, Delete
+from gossipgroups.ids import ANYBODY, Address, NodeId, Peer
+from gossipgroups.keys import Key, KeyRing
+from gossipgroups.node import Node
+from gossipgroups.wire.cookies import COOKIE_SECONDS, Cookies
+from gossipgroups.wire.header import Header, Message
+from gossipgroups.wire.messages import (
+    NO_COOKIE,
+    Ack,
+    Buckets,
+    Cookie,
+    Nack,
+    Ping,
+    Proof,
+    Rumours,
+    Section,
+    Want,
+)
+from gossipgroups.wire.outbox import Outbox
+from gossipgroups.wire.seal import TaggedSeal, make_seal
+from gossipgroups.wire.window import WINDOW, Window
+from sims.engine import Simulation, Watcher
+from sims.engine.process import Process
+from sims.engine.simulation import address_of
+from tests.nodes import CLUSTER, Wire, a_node, a_peer, an_address, an_id, opened, sealed, sealed_as
+
+ME = an_id(0)
+
+
+# The window.
+
+
+@given(st.lists(st.integers(0, 3 * WINDOW), max_size=60))
+def test_no_number_is_accepted_twice_and_none_that_is_new_is_refused(numbers: list[int]) -> None:
+    window, seen, highest = Window(), set[int](), 0
+    for number in numbers:
+        fresh = number not in seen and number > 0 and highest - number < WINDOW
+        assert window.accept(number) == fresh
+        if fresh:
+            seen.add(number)
+            highest = max(highest, number)
+
+
+def test_what_is_overtaken_by_a_window_is_refused() -> None:
+    window = Window()
+    assert window.accept(1)
+    assert window.accept(WINDOW + 1)
+    assert not window.accept(1)
+    assert window.accept(2)
+    assert window.accept(2**48 - 1)
+    assert not window.accept(WINDOW)
+
+
+# Cookies.
+
+
+def test_a_cookie_is_good_for_one_node_at_one_address_for_a_while() -> None:
+    cookies = Cookies(random.Random(1))
+    cookie = cookies.make(a_peer(1), 10.0)
+    assert cookies.good(a_peer(1), cookie, 10.0)
+    assert cookies.good(a_peer(1), cookie, 10.0 + COOKIE_SECONDS)
+    assert not cookies.good(a_peer(1), cookie, 10.0 + 2 * COOKIE_SECONDS)
+    assert not cookies.good(Peer(an_id(1), an_address(2)), cookie, 10.0)
+    assert not cookies.good(Peer(an_id(2), an_address(1)), cookie, 10.0)
+    assert not cookies.good(a_peer(1), NO_COOKIE, 10.0)
+    assert not Cookies(random.Random(2)).good(a_peer(1), cookie, 10.0)
+
+
+# The rule.
+
+
+class Rig:
+    """The admission of node 0, which knows nodes 1 and 2 by their registers."""
+
+    def __init__(self, *, sealed: bool = True) -> None:
+        self.replica = Replica()
+        for number in range(3):
+            self.replica.merge(a_node(number))
+        self.outbox = Outbox(ME, TaggedSeal(CLUSTER))
+        self.awaited: set[int] = set()
+        self.admission = Admission(
+            ME, self.replica, self.outbox, random.Random(1), self._answers, sealed=sealed
+        )
+        self.numbers = dict.fromkeys(range(STRANGERS + 10), 0)
+
+    def _answers(self, sections: Iterable[Section]) -> bool:
+        return any(isinstance(each, Ack | Cookie) and each.number in self.awaited for each in sections)
+
+    def give(
+        self,
+        sender: int,
+        *sections: Section,
+        number: int | None = None,
+        to: NodeId = ME,
+        source: Address | None = None,
+        now: float = 0.0,
+    ) -> str | None:
+        """Why it was refused."""
+        if number is None:
+            self.numbers[sender] += 1
+            number = self.numbers[sender]
+        message = Message(an_id(sender), to, number, list(sections))
+        try:
+            self.admission.admit(message, source or an_address(sender), now)
+        except BadPacket as error:
+            return error.reason
+        return None
+
+
+def test_each_number_of_a_sender_is_taken_in_once() -> None:
+    rig = Rig()
+    assert rig.give(1, number=5) is None
+    assert rig.give(1, number=5) == "replayed"
+    assert rig.give(2, number=5) is None
+    assert rig.give(1, number=4) is None
+    assert rig.give(1, number=4) == "replayed"
+
+
+def test_what_was_for_another_is_not_taken_in_of_whom_was_never_heard() -> None:
+    rig = Rig()
+    assert rig.give(1, to=an_id(2)) == STRAY
+    assert len(rig.admission) == 0
+
+
+def test_a_sender_is_heard_from_one_place_at_a_time_but_always_from_home() -> None:
+    rig = Rig()
+    assert rig.give(1, source=an_address(50), now=0.0) is None
+    assert rig.give(1, source=an_address(51), now=1.0) == "elsewhere"
+    assert rig.give(1, source=an_address(1), now=2.0) is None
+    assert rig.give(1, source=an_address(50), now=3.0) == "elsewhere"
+    assert rig.give(1, source=an_address(50), now=2.0 + ELSEWHERE) is None
+
+
+def test_once_a_sender_was_forgotten_whoever_is_new_must_prove_to_be_fresh() -> None:
+    rig = Rig()
+    assert rig.give(1, number=7) is None
+    rig.admission.forget(an_id(2))
+    assert rig.give(1, number=8) is None, "node 2 was not known"
+    rig.admission.forget(an_id(1))
+    assert rig.give(1, Ping(3, 0, 0), number=7) == UNPROVED
+    cookie = rig.admission._cookies.make(a_peer(1), 5.0)
+    assert rig.give(1, Proof(bytes(8)), now=5.0) == UNPROVED
+    assert rig.give(1, Proof(cookie), source=an_address(2), now=5.0) == UNPROVED
+    assert rig.give(1, Proof(cookie), now=5.0 + 2 * COOKIE_SECONDS) == UNPROVED
+    assert rig.give(1, Proof(cookie), number=9, now=5.0) is None
+    assert rig.give(1, number=9, now=5.0) == "replayed"
+    rig.awaited = {77}
+    assert rig.give(2, Ack(76, 0)) == UNPROVED
+    assert rig.give(2, Ack(77, 0)) is None
+
+
+def test_without_keys_whom_no_register_names_must_prove_to_be_fresh() -> None:
+    rig = Rig(sealed=False)
+    assert rig.give(1) is None
+    assert rig.give(5) == UNPROVED
+    assert rig.give(5, Proof(rig.admission._cookies.make(a_peer(5), 0.0))) is None
+    assert rig.give(5) is None
+
+
+def test_senders_that_no_register_names_are_bounded_and_the_first_goes_first() -> None:
+    rig = Rig()
+    assert rig.give(1) is None
+    for sender in range(3, 3 + STRANGERS):
+        assert rig.give(sender) is None
+    assert len(rig.admission) == STRANGERS + 1
+    assert rig.give(STRANGERS + 5) is None
+    assert len(rig.admission) == STRANGERS + 1
+    assert rig.give(3) == UNPROVED
+    assert rig.give(1) is None, "it has a register"
+    assert rig.give(4) is None
+
+
+# A whole node.
+
+
+def a_lone_node(ring: KeyRing | None = None, number: int = 0) -> Node:
+    return Node(
+        name=f"n{number}",
+        address=an_address(number),
+        seal=make_seal(CLUSTER, ring, random.Random(number).randbytes),
+        config=Config.lan(),
+        random=random.Random(number),
+        now=0.0,
+    )
+
+
+def told(node: Node, datagram: bytes, source: Address = an_address(9), now: float = 1.0) -> list[bytes]:  # noqa: B008
+    node.receive(datagram, source, now)
+    node.tick(now)
+    return [sent for sent, address in node.datagrams(now) if address == source]
+
+
+QUESTIONS: list[list[Section]] = [
+    [Ping(1, 2**63, 0)],
+    [Proof(NO_COOKIE), Ping(1, 2**63, 0)],
+    [Buckets(2**64 - 1, bytes(range(1, 65)) * 8), Ping(2**32 - 1, 1, 0)],
+    [Buckets(0, b"")],
+    [Want(bytes(16))],
+    [Rumours([a_node(9).packed]), Buckets(0, b""), Ping(1, 2**63, 0)],
+    [Ping(number, 0, 0) for number in range(24)],
+]
+
+
+@pytest.mark.parametrize("to_anybody", [True, False], ids=["to anybody", "to the node"])
+@pytest.mark.parametrize("sections", QUESTIONS, ids=[f"question {n}" for n in range(len(QUESTIONS))])
+def test_without_keys_nobody_gets_more_bytes_than_he_sent_before_he_proved_his_address(
+    sections: list[Section], to_anybody: bool
+) -> None:
+    node = a_lone_node()
+    for number in range(300):
+        node._learn(a_node(number + 20), 0.0)
+    node.tick(0.5)
+    node.datagrams(0.5)
+    sent = 0
+    for number in range(1, 5):
+        datagram = sealed_as(Header(an_id(9), ANYBODY if to_anybody else node.node_id, number), *sections)
+        sent += len(datagram)
+        got = told(node, datagram)
+        assert sum(map(len, got)) <= len(datagram)
+    if to_anybody:
+        assert an_id(9) not in node.state.replica.nodes
+        assert all(type(each) is Cookie for datagram in got for each in opened(datagram).sections)
+
+
+def test_who_sends_the_cookie_back_is_answered_in_full() -> None:
+    node = a_lone_node()
+    for number in range(100):
+        node._learn(a_node(number + 20), 0.0)
+    request: list[Section] = [Buckets(2**63, bytes(8)), Ping(2**31, 2**63, 0)]
+    (first,) = told(node, sealed(9, node.node_id, *request))
+    assert [type(each) for each in opened(first).sections] == [Cookie]
+    (question,) = told(node, sealed(9, ANYBODY, Proof(NO_COOKIE), Ping(6, 1, 0)))
+    (section,) = opened(question).sections
+    assert isinstance(section, Cookie)
+    answers = told(node, sealed(9, node.node_id, Proof(section.cookie), *request))
+    assert sum(map(len, answers)) > 2000
+
+
+def test_a_question_to_anybody_changes_nothing_at_all() -> None:
+    node = a_lone_node()
+    node.datagrams(0.0)
+    before = (node.state.replica.digest, len(node._admission), node.next_deadline())
+    for number in range(1, 100):
+        told(node, sealed_as(Header(an_id(9), ANYBODY, number), Rumours([a_node(9).packed]), Ping(1, 0, 0)))
+    assert (node.state.replica.digest, len(node._admission), node.next_deadline()) == before
+
+
+def test_a_pinged_node_that_asks_for_proof_is_pinged_again_and_not_suspected() -> None:
+    """A forgets B for long enough to ask it for proof; B's probe of A succeeds all the same."""
+    wire = Wire(3)
+    wire.run(5)
+    asker, *others = wire.nodes
+    for other in others:
+        asker._admission.forget(other.node_id)
+    wire.run(20)
+    assert not any(node.state.live.suspects for node in wire.nodes)
+    assert not any(node.stats.refutations for node in wire.nodes)
+    assert all(
+        node._admission.has_proved(other.state.own.peer)
+        for node in wire.nodes
+        for other in wire.nodes
+        if node is not other
+    )
+
+
+class Recorder(Watcher):
+    """Every datagram that was sent, and where to."""
+
+    def __init__(self) -> None:
+        self.sent_to: list[tuple[bytes, Address, Address]] = []
+
+    def sent(self, process: Process, datagram: bytes, target: Address, arrivals: object) -> None:
+        self.sent_to.append((datagram, process.address, target))
+
+
+@pytest.mark.parametrize("keys", [None, KeyRing([Key(bytes(range(32)))])], ids=["without keys", "with keys"])
+def test_a_datagram_is_taken_in_once_whatever_is_sent_again(keys: KeyRing | None) -> None:
+    """All traffic of a small cluster's life, sent again to everybody, from home and from elsewhere."""
+    recorder = Recorder()
+    simulation = Simulation(3, keys=keys, watchers=[recorder])
+    processes = [simulation.start(address_of(at), seeds=[address_of(0)] if at else []) for at in range(4)]
+    simulation.advance(10.0)
+    simulation.submit(processes[0], Create("g"))
+    simulation.advance(2.0)
+    simulation.submit(processes[1], Delete("g"))
+    simulation.crash(processes[3])
+    simulation.advance(15.0)
+    again = simulation.start(address_of(3), seeds=[address_of(0)])
+    simulation.advance(10.0)
+    simulation.stop(processes[2])
+    simulation.advance(5.0)
+    running = [processes[0], processes[1], again]
+    now = simulation.now
+    for process in running:
+        node = process.node
+        node.datagrams(node._clock.now)
+        digest, events = node.state.replica.digest, node.state.events
+        refused = node.stats.refused.copy()
+        tried = 0
+        for datagram, home, _ in recorder.sent_to:
+            for source in (home, an_address(99)):
+                to_anybody = node.read(datagram).receiver == ANYBODY
+                own = node.read(datagram).sender == node.node_id
+                reason = node.receive(datagram, source, now)
+                assert to_anybody or reason is not None
+                tried += not to_anybody and not own
+        assert (node.state.replica.digest, node.state.events) == (digest, events)
+        refused = node.stats.refused - refused
+        assert sum(refused[why] for why in ("replayed", "elsewhere", "unproved", STRAY)) == tried > 500
+        assert refused["replayed"] > 20
+        assert refused[STRAY] > 20
+    simulation.advance(10.0)
+    assert not any(process.node.stats.refutations for process in running)
+
+
+def test_an_answer_that_is_sent_again_does_not_keep_a_dead_node_alive() -> None:
+    wire = Wire(3)
+    wire.run(5)
+    victim = wire.nodes[2]
+    wire.crash(victim)
+    acks = [datagram for _, node, datagram, _ in wire.sent if node is victim]
+    assert acks
+    for _ in range(40):
+        wire.run(0.5)
+        for node in wire.nodes[:2]:
+            for datagram in acks[-20:]:
+                node.receive(datagram, victim.state.own.address, wire.now)
+            wire.turn(node)
+    for node in wire.nodes[:2]:
+        assert not node.state.replica.nodes[victim.node_id].status.live
+
+
+def test_a_twin_is_named_and_not_listened_to() -> None:
+    """A machine was cloned while it ran: the same id and numbers, at another address."""
+    wire = Wire(3)
+    wire.run(5)
+    node, original = wire.nodes[0], wire.nodes[1]
+    twin = sealed_as(Header(original.node_id, node.node_id, 10**5), Nack(1))
+    assert node.receive(twin, an_address(77), wire.now) == "elsewhere"
+    wire.run(10)
+    assert not any(each.state.live.suspects or each.stats.refutations for each in wire.nodes)
+    assert node.stats.refused == {"elsewhere": 1}
