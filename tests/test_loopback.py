@@ -8,12 +8,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from sims.loopback.figures import Rounds, Start, quantile
+from sims.loopback.figures import Rotation, Rounds, Start, quantile
 from sims.loopback.flooder import flood
 from sims.loopback.ledger import Ledger, Record
 from sims.loopback.options import CLUSTER_PHASES, parse
@@ -71,6 +72,46 @@ def test_a_flood_is_counted_and_costs_no_callback() -> None:
     assert 0 < figure["refused"] <= figure["sent"]
     assert figure["join"]["count"] == figure["leave"]["count"] > 0
     assert figure["join"]["missed"] == figure["leave"]["missed"] == figure["failures"] == 0
+
+
+def test_a_rotation_is_noticed_by_nobody_and_ends_the_old_key() -> None:
+    found = run("--rotate", "--nodes", "4")
+    figure = found["figures"]["rotation"]
+    assert found["sound"]
+    assert set(found["figures"]) == {"rotation"}
+    assert figure["nodes"] == figure["known_before"] == figure["unknown_after"] == 4
+    assert len(figure["seconds"]) == 3
+    assert figure["callbacks"] == figure["suspicions"] == figure["failures"] == figure["refused"] == 0
+
+
+SMOOTH = Rotation(
+    nodes=4,
+    seconds=[1.0, 2.0, 3.0],
+    callbacks=0,
+    suspicions=0,
+    failures=0,
+    refused=0,
+    known_before=4,
+    unknown_after=4,
+)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"callbacks": 1},
+        {"suspicions": 1},
+        {"failures": 1},
+        {"refused": 1},
+        {"known_before": 3},
+        {"unknown_after": 3},
+        {"seconds": [1.0, None]},
+    ],
+    ids=str,
+)
+def test_a_rotation_that_somebody_noticed_is_not_sound(changes: dict[str, Any]) -> None:
+    assert SMOOTH.sound
+    assert not replace(SMOOTH, **changes).sound
 
 
 def test_a_flood_goes_to_this_machine_only() -> None:
@@ -137,6 +178,7 @@ def test_a_start_that_was_given_up_has_no_median() -> None:
 def test_phases_come_in_their_order_and_faults_by_their_option() -> None:
     assert parse([]).phases == CLUSTER_PHASES
     assert parse(["--phases", "kill,start"]).phases == ("start", "kill")
+    assert parse(["--rotate"]).phases == ("rotation",)
     options = parse(["--blocked", "3"])
     assert (options.phases, options.blocked, options.stopped) == (("blocked",), 3, 20)
 

@@ -18,6 +18,7 @@ from typing import Any
 import trio
 
 from sims.loopback.ledger import Ledger, Record
+from sims.loopback.worker import GROUP
 
 ROOT = Path(__file__).parents[2]
 BOOT = 120.0
@@ -110,6 +111,7 @@ class Cluster:
     """Workers, and the coordinators in them by name."""
 
     def __init__(self, preset: str, name: str, ledger: Ledger, nursery: trio.Nursery) -> None:
+        self.name = name
         self.ledger = ledger
         self.seats: dict[str, WorkerProcess] = {}
         self.addresses: dict[str, str] = {}
@@ -178,11 +180,11 @@ class Cluster:
             raise failures[0]
         return answers
 
-    async def observe(self, names: Sequence[str]) -> None:
-        """Record what these coordinators tell, from now on."""
+    async def observe(self, names: Sequence[str], groups: Sequence[str] = (GROUP,)) -> None:
+        """Record what these coordinators tell of the groups, from now on."""
         for worker in dict.fromkeys(self.seats[name] for name in names):
             mine = [name for name in names if self.seats[name] is worker]
-            await worker.ask("observe", within=BOOT, names=mine)
+            await worker.ask("observe", within=BOOT, names=mine, groups=groups)
 
     async def whole(self, limit: float, count: int | None = None) -> float | None:
         """The stamp at which every coordinator held all of them live; `None` if that took too long."""

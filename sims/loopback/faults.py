@@ -8,7 +8,7 @@ from __future__ import annotations
 import random
 import signal
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -18,7 +18,7 @@ from sims.loopback.cluster import BOOT, Cluster, WorkerFailed, open_cluster
 from sims.loopback.figures import Blocked, Figure, Skipped, Split, Stopped
 from sims.loopback.ledger import Change, Record
 from sims.loopback.namespaces import Network, obstacle, open_network
-from sims.loopback.options import FAULT_PHASES, Options
+from sims.loopback.options import FAULT_PHASES, ROTATION, Options
 from sims.loopback.progress import Progress
 
 NAMES = [f"node-{place}" for place in range(5)]
@@ -50,39 +50,47 @@ async def measure_faults(options: Options, progress: Progress) -> dict[str, Figu
         progress.doing("flood")
         figures["flood"] = await measure_flood(options)
         progress.step()
+    if ROTATION in options.phases:
+        from sims.loopback.rotation import measure_rotation  # noqa: PLC0415  (so does this)
+
+        progress.doing("rotation")
+        figures["rotation"] = await measure_rotation(options)
+        progress.step()
     return figures
 
 
 def fault_steps(options: Options) -> int:
     """How many steps `measure_faults` takes."""
-    return len(set(FAULT_PHASES) & set(options.phases))
+    return len({*FAULT_PHASES, ROTATION} & set(options.phases))
 
 
 @asynccontextmanager
-async def group_of_five(
+async def group_of(
     options: Options,
+    names: Sequence[str] = NAMES,
     prefix: Sequence[Sequence[str]] = ((),),
     binds: Sequence[str] | None = None,
     seeds: Sequence[str] = (),
-    keys: str | None = None,
+    keys: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Cluster]:
-    """Five processes, all in the group and watching it. `seeds`: all of them are started with the same.
+    """A process for each name, all in the group and watching it; five unless named.
 
-    `keys`: the path of their key file.
+    `seeds`: all of them are started with the same. `keys`: the path of each one's key file.
     """
     async with open_cluster(options.preset, f"loopback-{random.getrandbits(48):x}") as cluster:
-        workers = await cluster.spawn(len(NAMES), prefix)
+        workers = await cluster.spawn(len(names), prefix)
         known = list(seeds)
-        for place, (worker, name) in enumerate(zip(workers, NAMES, strict=True)):
+        for place, (worker, name) in enumerate(zip(workers, names, strict=True)):
             bind = "127.0.0.1:0" if binds is None else binds[place]
-            await cluster.open(worker, [name], known, BOOT, bind=bind, keys=keys)
+            file = None if keys is None else keys[name]
+            await cluster.open(worker, [name], known, BOOT, bind=bind, keys=file)
             known = known or [cluster.addresses[name]]
         if await cluster.whole(options.limit) is None:
-            raise WorkerFailed(f"five nodes did not see each other within {options.limit:g} s")
-        await cluster.ask(NAMES[0], "create", within=BOOT)
-        await cluster.observe(NAMES)
-        for name in NAMES:
-            change = cluster.ledger.expect("joined", name, NAMES)
+            raise WorkerFailed(f"{len(names)} nodes did not see each other within {options.limit:g} s")
+        await cluster.ask(names[0], "create", within=BOOT)
+        await cluster.observe(names)
+        for name in names:
+            change = cluster.ledger.expect("joined", name, names)
             await cluster.ask(name, "join", within=BOOT)
             await cluster.ledger.outcome(change, options.limit)
         await trio.sleep(2)
@@ -90,7 +98,7 @@ async def group_of_five(
 
 
 async def _blocked(options: Options) -> Blocked:
-    async with group_of_five(options) as cluster:
+    async with group_of(options) as cluster:
         ledger = cluster.ledger
         victim, mover, *_ = random.sample(NAMES, len(NAMES))
         others = [name for name in NAMES if name != victim]
@@ -127,7 +135,7 @@ async def _blocked(options: Options) -> Blocked:
 
 
 async def _stopped(options: Options) -> Stopped:
-    async with group_of_five(options) as cluster:
+    async with group_of(options) as cluster:
         ledger = cluster.ledger
         victim = random.choice(NAMES)
         others = [name for name in NAMES if name != victim]
@@ -159,7 +167,7 @@ async def _stopped(options: Options) -> Stopped:
 async def _split(options: Options, several: bool) -> Split:
     async with open_network(SIDES) as network:
         seeds = network.endpoints if several else network.endpoints[:1]
-        async with group_of_five(options, network.prefixes, network.endpoints, seeds) as cluster:
+        async with group_of(options, NAMES, network.prefixes, network.endpoints, seeds) as cluster:
             return await _cut_and_heal(options, network, cluster, len(seeds))
 
 

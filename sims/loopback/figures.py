@@ -162,6 +162,31 @@ class Flood:
 
 
 @dataclass(frozen=True, slots=True)
+class Rotation:
+    """A change of keys in three steps, and what anybody noticed of it."""
+
+    nodes: int
+    seconds: list[float | None]
+    """For each step, from its first write until each node held of all that they made it; `None`: never."""
+    callbacks: int
+    suspicions: int
+    failures: int
+    refused: int
+    """Datagrams refused by any node from before the first step until after the last."""
+    known_before: int
+    """Nodes that knew the old key before."""
+    unknown_after: int
+    """Nodes that refused a datagram sealed with it afterwards, as one with an unknown key."""
+
+    @property
+    def sound(self) -> bool:
+        """Whether it came about, and nobody noticed anything until the old key was refused."""
+        noticed = self.callbacks or self.suspicions or self.failures or self.refused
+        everywhere = self.known_before == self.unknown_after == self.nodes
+        return not noticed and everywhere and None not in self.seconds
+
+
+@dataclass(frozen=True, slots=True)
 class Skipped:
     """A phase that cannot run here, and why."""
 
@@ -169,4 +194,4 @@ class Skipped:
     sound: bool = True
 
 
-Figure = Start | Rounds | Idle | Memory | Strays | Blocked | Stopped | Split | Flood | Skipped
+Figure = Start | Rounds | Idle | Memory | Strays | Blocked | Stopped | Split | Flood | Rotation | Skipped

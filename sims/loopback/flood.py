@@ -19,7 +19,7 @@ import trio
 
 from gossipgroups import Key, KeyFile, KeyRing
 from sims.loopback.cluster import BOOT, ROOT, Cluster
-from sims.loopback.faults import GRACE, NAMES, changed, group_of_five
+from sims.loopback.faults import GRACE, NAMES, changed, group_of
 from sims.loopback.figures import Flood, Rounds
 from sims.loopback.options import Options
 
@@ -32,7 +32,7 @@ async def measure_flood(options: Options) -> Flood:
         key = Key.generate(os.urandom)
         path = Path(folder, "cluster.keys")
         KeyFile(path).write(KeyRing([key]))
-        async with group_of_five(options, keys=str(path)) as cluster:
+        async with group_of(options, keys=dict.fromkeys(NAMES, str(path))) as cluster:
             return await _flooded(options, cluster, key)
 
 

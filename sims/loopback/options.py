@@ -15,7 +15,9 @@ CLUSTER_PHASES = ("start", "idle", "join", "leave", "stop", "kill")
 """Measured on one cluster of `--nodes`; after the start, in the order given here."""
 FAULT_PHASES = ("blocked", "stopped", "split", "flood")
 """Each on a cluster of five processes of its own."""
-PHASES = CLUSTER_PHASES + FAULT_PHASES
+ROTATION = "rotation"
+"""On a cluster of `--nodes` processes of its own."""
+PHASES = (*CLUSTER_PHASES, *FAULT_PHASES, ROTATION)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,7 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
         default=default.rate,
         help="datagrams a second of the flood (default %(default)s)",
     )
+    add("--rotate", action="store_true", help="change the key of a cluster of --nodes processes")
     add(
         "--limit",
         type=float,
@@ -101,7 +104,9 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
     add("--json", action="store_true", dest="as_json", help="print one JSON object instead of a table")
     given = parser.parse_args(arguments)
     faults = tuple(phase for phase in FAULT_PHASES if getattr(given, phase) is not None)
-    phases = tuple(dict.fromkeys((given.phases or ()) + faults)) or default.phases
+    rotation = (ROTATION,) if given.rotate else ()
+    del given.rotate
+    phases = tuple(dict.fromkeys((given.phases or ()) + faults + rotation)) or default.phases
     for name in FAULT_PHASES:
         if getattr(given, name) is None:
             setattr(given, name, getattr(default, name))

@@ -18,6 +18,7 @@ from sims.loopback.figures import (
     Flood,
     Idle,
     Memory,
+    Rotation,
     Rounds,
     Skipped,
     Split,
@@ -25,7 +26,7 @@ from sims.loopback.figures import (
     Stopped,
     Strays,
 )
-from sims.loopback.options import CLUSTER_PHASES, FAULT_PHASES, Options
+from sims.loopback.options import CLUSTER_PHASES, FAULT_PHASES, ROTATION, Options
 
 Row = tuple[str, str, str]
 
@@ -64,6 +65,8 @@ def heading(options: Options, load: tuple[float, float]) -> str:
         parts.append(f"{options.nodes} nodes in {'one process' if options.in_process else 'a process each'}")
     if set(options.phases) & set(FAULT_PHASES):
         parts.append("faults on 5 processes")
+    if ROTATION in options.phases:
+        parts.append(f"keys changed on {options.nodes} processes")
     return f"{', '.join(parts)}; preset {options.preset}; load {load[0]:.1f} before, {load[1]:.1f} after"
 
 
@@ -136,6 +139,16 @@ def _cells(figure: Figure) -> tuple[str, str]:
                 f"{figure.seconds:g} s, {figure.sent} datagrams, {figure.refused} of them read and refused; "
                 f"{figure.join.count} rounds, {missed} missed; {figure.suspicions} false suspicions, "
                 f"{figure.failures} false deaths; {memory}",
+            )
+        case Rotation():
+            steps = "  ".join(_seconds(each) for each in figure.seconds)
+            noticed = (
+                f"{figure.callbacks} callbacks, {figure.suspicions} suspicions, {figure.failures} deaths"
+            )
+            found = (
+                f"steps {steps}",
+                f"{figure.nodes} nodes; {noticed}, {figure.refused} datagrams refused; afterwards "
+                f"{figure.unknown_after} refuse the old key",
             )
         case Skipped():
             found = "skipped", figure.reason

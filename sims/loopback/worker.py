@@ -26,6 +26,8 @@ import trio
 import gossipgroups
 from gossipgroups import Coordinator, MemberJoinedGroup, MemberLeftGroup, NodeFailed, NodeSuspected
 from gossipgroups.config import PRESETS
+from gossipgroups.ids import NODE_ID_BYTES, NodeId
+from gossipgroups.registers import REGISTER_CACHE, PresenceRegister, decode_register
 
 GROUP = "workers"
 POLL = 0.01
@@ -33,6 +35,8 @@ POLL = 0.01
 BATCHING = 0.02
 """Seconds that records wait for others to be written with them: writing must not delay callbacks."""
 JOIN_TIMEOUT = 60.0
+NOTHING = b"\xc0"
+"""Capabilities of a member that gave none."""
 
 stamp = time.monotonic
 
@@ -69,7 +73,9 @@ class Worker:
             "close": self._close,
             "members": self._members,
             "counters": self._counters,
+            "keys": self._keys,
             "memory": self._memory,
+            "fill": self._fill,
             "block": self._block,
         }
 
@@ -160,12 +166,13 @@ class Worker:
                     return {"at": at}
         return {"at": None, "held": sorted(_live(seat.coordinator) for seat in self._seats.values())}
 
-    async def _observe(self, names: list[str]) -> dict[str, Any]:
-        """Record from now on what these coordinators tell of the group, and whom they accuse."""
+    async def _observe(self, names: list[str], groups: list[str]) -> dict[str, Any]:
+        """Record from now on what these coordinators tell of the groups, and whom they accuse."""
         for name in names:
             seat = self._seats[name]
-            seat.coordinator.watch_join_group(GROUP, partial(self._on_join, name))
-            seat.coordinator.watch_leave_group(GROUP, partial(self._on_leave, name))
+            for group in groups:
+                seat.coordinator.watch_join_group(group, partial(self._on_join, name))
+                seat.coordinator.watch_leave_group(group, partial(self._on_leave, name))
             seat.nursery.start_soon(self._accusations, name, seat.coordinator)
         return {"at": stamp()}
 
@@ -185,11 +192,11 @@ class Worker:
                         self._record(observer, "node failed", event.name, stamp(), True)
 
     async def _operate(
-        self, operation: Callable[[Coordinator, str], Awaitable[bool]], name: str
+        self, operation: Callable[[Coordinator, str], Awaitable[bool]], name: str, group: str = GROUP
     ) -> dict[str, Any]:
         coordinator = self._seats[name].coordinator
         called = stamp()
-        await operation(coordinator, GROUP)
+        await operation(coordinator, group)
         return {"called": called, "returned": stamp()}
 
     async def _close(self, name: str) -> dict[str, Any]:
@@ -200,25 +207,48 @@ class Worker:
         await seat.closed.wait()
         return {"called": called, "returned": stamp()}
 
-    async def _members(self, name: str) -> dict[str, Any]:
-        return {"members": sorted(self._seats[name].coordinator.get_members(GROUP))}
+    async def _members(self, name: str, group: str = GROUP) -> dict[str, Any]:
+        return {"members": sorted(self._seats[name].coordinator.get_members(group))}
+
+    async def _keys(self, name: str) -> dict[str, Any]:
+        """Ids of the keys of each live node as this one holds them, and what it has refused, by reason."""
+        coordinator = self._seats[name].coordinator
+        return {
+            "held": {node.name: node.key_ids for node in coordinator.nodes() if node.status.live},
+            "refused": coordinator.stats()["refused"],
+        }
 
     async def _counters(self) -> dict[str, Any]:
-        """What this process has used and sent until now."""
+        """What this process has used and sent until now, and how many nodes each here holds live."""
         totals = {"sent": 0, "sent_bytes": 0, "stalls": 0, "refutations": 0, "refused": 0}
         for seat in self._seats.values():
             stats = seat.coordinator.stats()
             stats["refused"] = sum(stats["refused"].values())
             for key in totals:
                 totals[key] += stats[key]
-        return {"at": stamp(), "cpu": time.process_time(), **totals}
+        live = [_live(seat.coordinator) for seat in self._seats.values()]
+        return {"at": stamp(), "cpu": time.process_time(), "live": live, **totals}
 
     async def _memory(self) -> dict[str, Any]:
-        """KiB resident, and with shared pages shared out; null where the system does not tell."""
+        """KiB resident, with shared pages shared out, and its own alone; null where the system does not tell.
+
+        And how many blocks the interpreter has allocated: what leaks shows there long before it takes a page.
+        """
+        rollup = "/proc/self/smaps_rollup"
+        own = [_kib(rollup, field_name) for field_name in ("Private_Clean:", "Private_Dirty:")]
         return {
             "rss": _kib("/proc/self/status", "VmRSS:"),
-            "pss": _kib("/proc/self/smaps_rollup", "Pss:"),
+            "pss": _kib(rollup, "Pss:"),
+            "uss": None if None in own else sum(each or 0 for each in own),
+            "blocks": sys.getallocatedblocks(),
         }
+
+    async def _fill(self) -> dict[str, Any]:
+        """Fill the cache of decoded registers, as so many changes do, so that it grows no more."""
+        for clock in range(1, REGISTER_CACHE + 1):
+            node_id = NodeId(clock.to_bytes(NODE_ID_BYTES, "big"))
+            decode_register(PresenceRegister(GROUP, "node-0", clock, node_id, 1, NOTHING).packed)
+        return {}
 
     async def _block(self, seconds: float) -> dict[str, Any]:
         """Block this application's loop, as a long computation would."""
