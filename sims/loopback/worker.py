@@ -244,8 +244,11 @@ class Worker:
         }
 
     async def _fill(self) -> dict[str, Any]:
-        """Fill the cache of decoded registers, as so many changes do, so that it grows no more."""
-        for clock in range(1, REGISTER_CACHE + 1):
+        """Fill the cache of decoded registers, as so many changes do, so that it grows no more.
+
+        Twice: its table grows once more when a third of a full cache has been replaced.
+        """
+        for clock in range(1, 2 * REGISTER_CACHE + 1):
             node_id = NodeId(clock.to_bytes(NODE_ID_BYTES, "big"))
             decode_register(PresenceRegister(GROUP, "node-0", clock, node_id, 1, NOTHING).packed)
         return {}
