@@ -19,6 +19,7 @@ from gossipgroups.events import Event
 from gossipgroups.gossip import Gossip
 from gossipgroups.groups.rules import Command, Rules
 from gossipgroups.ids import ANYBODY, NODE_ID_BYTES, Address, NodeId, Peer, Random
+from gossipgroups.intake import Intake
 from gossipgroups.keys import KeyRing
 from gossipgroups.operations import Operations, Outcome
 from gossipgroups.reconcile import Reconciler
@@ -134,6 +135,7 @@ class Node:
         self._admission = Admission(
             self.node_id, state.replica, self._outbox, random, self._answers_us, sealed=self._sealed
         )
+        self._intake = Intake()
         self._members_heard: set[Peer] = set()
         self._last_change = now
         self._last_repair = now
@@ -231,6 +233,8 @@ class Node:
         self.stats.received += 1
         self.stats.received_bytes += len(datagram_untrusted)
         try:
+            if not self._intake.admits(address, now):
+                raise BadPacket("flood")
             message = self.read(datagram_untrusted)
             if message.sender == self.node_id:
                 self._contacts.on_own(message.sections)

@@ -15,6 +15,7 @@ from gossipgroups.errors import BadPacket
 from gossipgroups.groups.replica import Replica
 from gossipgroups.groups.rules import Create, Delete
 from gossipgroups.ids import ANYBODY, Address, NodeId, Peer
+from gossipgroups.intake import SOURCE_RATE, SOURCES, Intake
 from gossipgroups.keys import Key, KeyRing
 from gossipgroups.node import Node
 from gossipgroups.wire.cookies import COOKIE_SECONDS, Cookies
@@ -355,3 +356,22 @@ def test_a_twin_is_named_and_not_listened_to() -> None:
     wire.run(10)
     assert not any(each.state.live.suspects or each.stats.refutations for each in wire.nodes)
     assert node.stats.refused == {"elsewhere": 1}
+
+
+# How much of one address.
+
+
+def test_a_flood_from_one_address_takes_no_more_than_its_share() -> None:
+    node = a_lone_node(KeyRing([Key(bytes(range(32)))]))
+    spam = [node.receive(b"spam", an_address(9), 0.0) for _ in range(10_000)]
+    assert spam.count("flood") == 10_000 - SOURCE_RATE
+    assert node.receive(b"spam", an_address(8), 0.0) == "version"
+    assert node.receive(b"spam", an_address(9), 0.001) == "version"
+    assert node.stats.refused["flood"] == spam.count("flood")
+
+
+def test_the_addresses_noted_are_bounded() -> None:
+    intake = Intake()
+    for number in range(3 * SOURCES):
+        assert intake.admits(an_address(number), 0.0)
+    assert len(intake._budgets) == SOURCES

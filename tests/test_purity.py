@@ -52,6 +52,7 @@ LAYERS = [
         "gossipgroups.contacts",
         "gossipgroups.convergence",
         "gossipgroups.gossip",
+        "gossipgroups.intake",
         "gossipgroups.operations",
         "gossipgroups.reconcile",
         "gossipgroups.reports",

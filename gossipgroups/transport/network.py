@@ -68,7 +68,8 @@ class KernelNetwork:
         return LocalDirectory(cluster)
 
     def chance(self, address: Address) -> Random:  # noqa: D102
-        return random.Random()
+        # Numbers of pings and cookies come from it: who has seen some must not foresee the next.
+        return random.SystemRandom()
 
     def entropy(self, address: Address) -> Entropy:  # noqa: D102
         return os.urandom

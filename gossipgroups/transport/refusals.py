@@ -18,6 +18,8 @@ SAID = {
     "sealed": "it is sealed, and this node has no keys: start it with the cluster's keys",
     "unknown key": "it is sealed with a key that is not held here: add that key, or remove it there",
     "forged": "it was not sealed with the key that it names, or for another cluster",
+    "elsewhere": "its sender is heard from another address. Two processes have one node id, as when a "
+    "machine is cloned while it runs: restart the one there",
     "version": "it is of another version of the protocol, or of another program",
 }
 """What is worth a word, and what to do about it."""

@@ -19,6 +19,7 @@ import trio
 
 from gossipgroups import Key, KeyFile, KeyRing
 from gossipgroups.url import parse_endpoint
+from gossipgroups.wire.header import HEADER_BYTES
 from gossipgroups.wire.seal import make_seal
 from sims.loopback.cluster import BOOT, Cluster
 from sims.loopback.faults import GRACE, group_of
@@ -117,7 +118,7 @@ async def _stranger(options: Options, cluster: Cluster, key: Key) -> Refused:
     seal = make_seal(cluster.name, KeyRing([key]), os.urandom)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         for address in cluster.addresses.values():
-            sock.sendto(seal.seal(NONSENSE), parse_endpoint(address))
+            sock.sendto(seal.seal(os.urandom(HEADER_BYTES), NONSENSE), parse_endpoint(address))
     with suppress(trio.TooSlowError), trio.fail_after(options.limit):
         while any(_total(each) <= _total(before[name]) for name, each in (await _refused(cluster)).items()):
             await trio.sleep(LOOK)
