@@ -89,7 +89,7 @@ class Door:
         return self._link.snapshot.nodes()
 
     def stats(self) -> dict[str, Any]:
-        """Counters since the start: datagrams and bytes, refusals by reason, stalls, refutations."""
+        """Counters since the start: datagrams, bytes, refusals by reason, what was over a limit and so on."""
         stats = self._link.stats
         return {
             "received": stats.received,
@@ -98,6 +98,7 @@ class Door:
             "sent_bytes": stats.sent_bytes,
             "unsent": stats.unsent,
             "refused": dict(stats.refused),
+            "over_limit": dict(stats.over_limit),
             "stalls": stats.stalls,
             "refutations": stats.refutations,
         }

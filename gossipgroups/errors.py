@@ -85,10 +85,12 @@ class SeedsUnreachable(GossipError):
 
 
 class LimitExceeded(GossipError):
-    """A name, an id, capabilities or a count is over its stated limit; nothing was sent."""
+    """A name, an id, capabilities or a count would be over its stated limit; nothing was sent."""
 
-    def __init__(self, what: str, size: int, limit: int, unit: str = "bytes") -> None:
-        super().__init__(f"{what} has {size} {unit}, the limit is {limit}: use a smaller one")
+    def __init__(
+        self, what: str, size: int, limit: int, unit: str = "bytes", advice: str = "use a smaller one"
+    ) -> None:
+        super().__init__(f"{what} has {size} {unit}, the limit is {limit}: {advice}")
         self.what = what
         self.size = size
         self.limit = limit

@@ -17,6 +17,7 @@ from gossipgroups.convergence import Convergence
 from gossipgroups.errors import BadPacket, CoordinatorClosed, InvalidValue
 from gossipgroups.events import Event
 from gossipgroups.gossip import Gossip
+from gossipgroups.groups.limits import LIMITS, Limits
 from gossipgroups.groups.rules import Command, Rules
 from gossipgroups.ids import ANYBODY, NODE_ID_BYTES, Address, NodeId, Peer, Random
 from gossipgroups.intake import Intake
@@ -75,6 +76,7 @@ class Node:
 
     `seal` is the cluster's.
     `omit` leaves out parts of the failure detector, to measure what each is worth; nothing else uses it.
+    `limits` are other than the protocol's only in tests, and alike at all nodes.
     """
 
     def __init__(
@@ -87,11 +89,13 @@ class Node:
         random: Random,
         now: float,
         omit: Collection[Part] = (),
+        limits: Limits = LIMITS,
     ) -> None:
         self.config = config
         self.stats = Stats()
         self.node_id = NodeId(random.randbytes(NODE_ID_BYTES))
-        self.state = state = State(self.node_id, config.forget_after)
+        self.state = state = State(self.node_id, config.forget_after, limits)
+        self.stats.over_limit = state.replica.over_limit
         self._random = random
         self._clock = StallClock(now, config.stall_tolerance)
         self._rumours = RumourQueue()
@@ -348,8 +352,11 @@ class Node:
         age: float = 0.0,
         repaired: bool = False,
     ) -> bool:
-        if self.state.merge(register, now, age) is None:
+        change = self.state.merge(register, now, age)
+        if change is None:
             return False
+        if change.evicted is not None:
+            self._put_out(change.evicted, now)
         self._last_change = now
         if isinstance(register, NodeRegister):
             if register.node_id != self.node_id:
@@ -382,6 +389,18 @@ class Node:
             elif isinstance(register, GroupRegister):
                 self._convergence.forget(register.group)
                 self._reports.forget(register.group)
+
+    def _put_out(self, register: Register, now: float) -> None:
+        """A register was put out for a limit, maybe one that is still at work here."""
+        self._rumours.drop(register.key)
+        if isinstance(register, NodeRegister):
+            self._detector.status_changed(register.become(Status.LEFT), now)
+            self._contacts.forget(register.node_id)
+        elif isinstance(register, GroupRegister):
+            self._convergence.update(register.group, 0, now)  # so that the whole settles anew
+            self._convergence.forget(register.group)
+            self._reports.forget(register.group)
+            self._operations.reported(register.group, converged=False)
 
     def _end_turn(self, now: float) -> None:
         self._settler.end_turn(now)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from gossipgroups.events import Event, NodeFailed, NodeJoined, NodeLeft, NodeSuspected
 from gossipgroups.groups.epochs import exists
 from gossipgroups.groups.forgetting import Tombstones
+from gossipgroups.groups.limits import LIMITS, Limits
 from gossipgroups.groups.replica import Change, Replica
 from gossipgroups.groups.view import Views
 from gossipgroups.ids import NodeId
@@ -20,9 +21,9 @@ from gossipgroups.swim.live import LiveSet
 class State:
     """Replica, views, live set and tombstones of one node."""
 
-    def __init__(self, me: NodeId, forget_after: float) -> None:
+    def __init__(self, me: NodeId, forget_after: float, limits: Limits = LIMITS) -> None:
         self._me = me
-        self.replica = Replica()
+        self.replica = Replica(limits, me)
         self.views = Views(self.replica)
         self.live = LiveSet()
         self.tombstones = Tombstones(self.replica, forget_after)
@@ -45,6 +46,11 @@ class State:
             return None
         change = self.replica.merge(register)
         if change is not None:
+            if change.evicted is not None:
+                self.tombstones.evicted(change.evicted, now)
+                self._follow(Change(change.evicted, None))
+                if isinstance(change.evicted, GroupRegister):
+                    self.views.touched.pop(change.evicted.group, None)  # the group has ended, not its view
             self.tombstones.changed(change.old, register, now, age)
             self._follow(change)
         return change
@@ -59,7 +65,7 @@ class State:
     def _follow(self, change: Change) -> None:
         register = change.new or change.old
         if isinstance(register, GroupRegister):
-            for each in change:
+            for each in (change.old, change.new):
                 if isinstance(each, GroupRegister) and exists(each.epoch):
                     self.epochs_digest ^= each.hash
             self.changed_groups.add(register.group)

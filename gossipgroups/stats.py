@@ -18,6 +18,9 @@ class Stats:
     """Datagrams, counted in `sent`, that the system did not take: a full buffer, or no route."""
     refused: Counter[str] = field(default_factory=Counter)
     """Datagrams dropped unprocessed, by reason."""
+    over_limit: Counter[str] = field(default_factory=Counter)
+    """Registers refused or put out because a limit was reached, by the limit: nodes, groups, members (of one
+    group), presences."""
     stalls: int = 0
     """Wake-ups that came too late by more than `Config.stall_tolerance`."""
     refutations: int = 0

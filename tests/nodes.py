@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from gossipgroups.config import Config
 from gossipgroups.events import Event
+from gossipgroups.groups.limits import LIMITS, Limits
 from gossipgroups.groups.replica import Replica
 from gossipgroups.groups.rules import Command
 from gossipgroups.ids import Address, NodeId, Peer
@@ -127,9 +128,16 @@ class Wire:
     """Real nodes, joined in virtual time. `cut(source, target)` says what does not pass."""
 
     def __init__(
-        self, nodes: int = 0, *, seed: int = 1, config: Config = Config.lan(), delay: float = 0.001
+        self,
+        nodes: int = 0,
+        *,
+        seed: int = 1,
+        config: Config = Config.lan(),
+        delay: float = 0.001,
+        limits: Limits = LIMITS,
     ) -> None:
         self.now = 0.0
+        self.limits = limits
         self.config = config
         self.delay = delay
         self.nodes: list[Node] = []
@@ -158,6 +166,7 @@ class Wire:
             config=self.config,
             random=random.Random(self._random.random()),
             now=self.now,
+            limits=self.limits,
         )
         self.nodes.append(node)
         self._at[where] = node

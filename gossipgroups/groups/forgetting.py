@@ -42,13 +42,12 @@ class Tombstones:
         """A register was merged that was spent for `age` seconds already, if it is."""
         if old is not None:
             self._since.pop(old.hash, None)
-        for register in (new, *self._dependents(new)):
-            if not is_spent(self._replica, register):
-                self._since.pop(register.hash, None)
-            elif register.hash not in self._since:
-                self._since[register.hash] = now - age
-                expiry = now - age + self._forget_after
-                self._deadline = expiry if self._deadline is None else min(self._deadline, expiry)
+        self._judge((new, *self._dependents(new)), now, age)
+
+    def evicted(self, register: Register, now: float) -> None:
+        """A register was put out for a limit: what hangs on it may be spent from now on."""
+        self._since.pop(register.hash, None)
+        self._judge(self._dependents(register), now, 0.0)
 
     def refuses(self, register: Register, age: float) -> bool:
         """Whether a register is one that everybody else has forgotten already."""
@@ -83,3 +82,12 @@ class Tombstones:
         if isinstance(register, GroupRegister):
             return self._replica.presences.get(register.group, {}).values()
         return ()
+
+    def _judge(self, registers: Iterable[Register], now: float, age: float) -> None:
+        for register in registers:
+            if not is_spent(self._replica, register):
+                self._since.pop(register.hash, None)
+            elif register.hash not in self._since:
+                self._since[register.hash] = now - age
+                expiry = now - age + self._forget_after
+                self._deadline = expiry if self._deadline is None else min(self._deadline, expiry)

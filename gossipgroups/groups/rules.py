@@ -1,7 +1,8 @@
 """What an application may do to groups: each operation as registers to merge, or the error that refuses it.
 
 Law: an operation is judged on what this node has merged, best effort; two sides of a partition may both be
-right and are merged later. Nothing is sent before the operation was accepted.
+right and are merged later. Nothing is sent before the operation was accepted. An operation never puts out
+what is held: one that has no room within the limits is refused, also where its key would win.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from gossipgroups.errors import (
     GroupAlreadyExists,
     GroupNotCreated,
     GroupNotEmpty,
+    LimitExceeded,
     MemberAlreadyJoined,
     MemberNotJoined,
 )
@@ -77,6 +79,14 @@ class Settle:
     group: str | None = None
 
 
+_ADVICE = {
+    "nodes": "this one is beyond it, so others would not see its members; stop nodes that are not needed",
+    "groups": "delete those that nobody needs",
+    "members": "use another group, or have those leave that are not needed",
+    "presences": "have those leave that are not needed",
+}
+_UNITS = {"members": "members", "presences": "members in all its groups"}
+
 Command = Create | Delete | Join | Leave | LeaveAll | Update | Settle
 
 
@@ -99,6 +109,23 @@ class Rules:
 
     def registers(self, command: Command, took_over: bool = False) -> list[Register]:
         """The registers that carry a command out. Raises the `GossipError` that refuses it."""
+        registers = self._made(command, took_over)
+        for register in registers:
+            self._check_room(register)
+        return registers
+
+    def _check_room(self, register: Register) -> None:
+        replica = self._replica
+        if isinstance(register, PresenceRegister) and register.capabilities is not None and replica.aside:
+            raise _over("nodes", "the cluster", replica.limits.nodes)
+        crowded = None if replica.find(register) else replica.crowded(register)
+        if crowded is not None:
+            what = "the cluster"
+            if isinstance(register, PresenceRegister) and crowded.name == "members":
+                what = f"group {register.group!r}"
+            raise _over(crowded.name, what, crowded.crowd.limit)
+
+    def _made(self, command: Command, took_over: bool) -> list[Register]:
         match command:
             case Create(group):
                 if self._exists(group):
@@ -164,3 +191,8 @@ class Rules:
         if held is not None and held.epoch > epoch:
             epoch = held.epoch  # the group's own register is still on its way
         return PresenceRegister(group, member, clock, self._me, epoch, capabilities)
+
+
+def _over(name: str, what: str, limit: int) -> LimitExceeded:
+    advice = f"{_ADVICE[name]} (what is gone counts until it is forgotten)"
+    return LimitExceeded(what, limit + 1, limit, _UNITS.get(name, name), advice)

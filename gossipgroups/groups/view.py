@@ -50,7 +50,7 @@ class Views:
 
     def apply(self, change: Change) -> None:
         """Take one change of the replica into account."""
-        for register in change:
+        for register in (change.old, change.new):
             if isinstance(register, PresenceRegister):
                 self._check(register.group, register.member)
             elif isinstance(register, GroupRegister):

@@ -26,7 +26,7 @@ from gossipgroups.transport.following import follow_keys
 from gossipgroups.transport.lease import Lease
 from gossipgroups.transport.link import Call, Link, RingChange, Ticket, fail_all, settle
 from gossipgroups.transport.network import Directory, Network
-from gossipgroups.transport.refusals import say_refused
+from gossipgroups.transport.refusals import LimitLog, say_refused
 from gossipgroups.wire.seal import make_seal
 
 logger = logging.getLogger("gossipgroups")
@@ -61,6 +61,7 @@ class Driver:
         self._give_up_at = float("inf")
         self._told = False
         self._lease = Lease(self._settings.lease, self._withdraw)
+        self._limit_log = LimitLog(self._settings.name)
         self._node: Node
         self._datagrams: Datagrams
         self._seeds: Seeds
@@ -210,6 +211,8 @@ class Driver:
         for datagram, address in node.datagrams(now):
             if not datagrams.send(datagram, address):
                 node.stats.unsent += 1
+        if node.stats.over_limit:
+            self._limit_log.say(node.state.replica)
         self._publish()
 
     def _receive(self, datagram_untrusted: bytes, source: Address, now: float) -> None:

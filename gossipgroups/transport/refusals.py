@@ -1,14 +1,16 @@
-"""Refused datagrams in the log: those that mostly mean a mistake in somebody's configuration.
+"""What was refused, in the log: datagrams that mean a mistake in a configuration, and what is too much.
 
-Law: each reason is said again only when its count has grown tenfold, so whoever floods the port does not
-flood the log; what the datagram held is never shown.
+Law: each reason is said again only when its count has grown tenfold, so whoever floods the port or the
+cluster does not flood the log; what a datagram held that was dropped is never shown.
 """
 
 from __future__ import annotations
 
 import logging
 
+from gossipgroups.groups.replica import Replica
 from gossipgroups.ids import Address
+from gossipgroups.registers import GroupRegister, NodeRegister, Register
 from gossipgroups.stats import Stats
 
 logger = logging.getLogger("gossipgroups")
@@ -36,3 +38,48 @@ def say_refused(name: str, stats: Stats, reason: str, source: Address) -> None:
             source,
             SAID[reason],
         )
+
+
+class LimitLog:
+    """Says when a replica has reached a limit, and who has taken the most room."""
+
+    __slots__ = ("_at", "_name")
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._at: dict[str, int] = {}
+
+    def say(self, replica: Replica) -> None:
+        """Say what was over a limit since the last call, if that is due; called each turn."""
+        for limit, count in replica.over_limit.items():
+            if count >= self._at.get(limit, 1):
+                self._at[limit] = 10 ** len(str(count))
+                logger.warning(
+                    "coordinator %r holds as many %s as the limit allows: %d time(s) one was not kept, "
+                    "last %s%s",
+                    self._name,
+                    "members of a group" if limit == "members" else limit,
+                    count,
+                    _named(replica.last_over_limit[limit]),
+                    _more(limit, replica),
+                )
+
+
+def _named(register: Register) -> str:
+    if isinstance(register, NodeRegister):
+        return f"node {register.name!r} at {register.address}"
+    if isinstance(register, GroupRegister):
+        return f"group {register.group!r}"
+    return f"member {register.member!r} of group {register.group!r}"
+
+
+def _more(limit: str, replica: Replica) -> str:
+    """What else helps. Costs a look at all nodes, but no more often than the log has a line."""
+    if limit == "nodes" and replica.aside:
+        return "; it is itself beyond it, so no other node holds it"
+    if limit not in ("members", "presences"):
+        return ""
+    node_id, held = max(replica.held_by.items(), key=lambda item: len(item[1]))
+    node = replica.nodes.get(node_id)
+    who = f"node {node_id.hex()}" if node is None else f"node {node.name!r} at {node.address}"
+    return f"; most, {len(held)}, were written by {who}"
