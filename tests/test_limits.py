@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gossipgroups.config import Config
 from gossipgroups.errors import LimitExceeded
 from gossipgroups.events import Event, GroupCreated, GroupDeleted, NodeFailed, NodeJoined, NodeLeft
 from gossipgroups.groups import limits as rule
@@ -23,14 +24,17 @@ from gossipgroups.groups.limits import LIMITS, Limits, place
 from gossipgroups.groups.replica import Replica
 from gossipgroups.groups.rules import Command, Create, Delete, Join, Leave, Rules, Settle, Update
 from gossipgroups.groups.view import Views, view_of
+from gossipgroups.ids import NodeId
 from gossipgroups.node import Node
 from gossipgroups.operations import Done, Refused
 from gossipgroups.registers import GroupRegister, NodeRegister, PresenceRegister, Register
 from gossipgroups.state import State
 from gossipgroups.status import Status
 from gossipgroups.transport.refusals import LimitLog
-from gossipgroups.wire.messages import Rumours
-from tests.nodes import NOTHING, Wire, a_node, a_presence, an_id, sealed
+from gossipgroups.wire.codec import pack_message, pack_section
+from gossipgroups.wire.messages import WHOLE, AskSettling, Rumours, Section, Settling
+from gossipgroups.wire.seal import TaggedSeal
+from tests.nodes import CLUSTER, NOTHING, Wire, a_node, a_presence, an_id, opened, sealed
 
 GROUPS = [f"g{each}" for each in range(5)]
 counts = st.integers(0, 2)
@@ -97,6 +101,7 @@ def check_maps(replica: Replica) -> None:
     presences = [each for members in replica.presences.values() for each in members.values()]
     assert len(maps + presences) == len(replica.by_hash) + replica.aside
     assert held(replica) <= {*maps, *presences}
+    assert set(replica._group_crowds) <= set(replica.presences)
     digest = 0
     for each in replica.by_hash.values():
         digest ^= each.hash
@@ -317,6 +322,10 @@ def test_an_operation_without_room_is_refused_where_it_is_asked_for(
 # Clusters.
 
 
+def sealed_by(sender: NodeId, section: Section) -> bytes:
+    return TaggedSeal(CLUSTER).seal(pack_message(sender, [pack_section(section)]))
+
+
 def flood(node: Node, learnt: Iterable[Register], wire: Wire) -> None:
     """What a program does that goes round its own library."""
     for register in learnt:
@@ -332,6 +341,7 @@ def test_a_flood_of_groups_leaves_all_replicas_equal_and_settled() -> None:
     learnt: list[Register] = [GroupRegister(f"flood-{each}", 1) for each in range(1000)]
     own = [GroupRegister(f"own-n{each}", 1) for each in range(3)]
     flood(wire.nodes[2], learnt, wire)
+    assert set(wire.nodes[2]._rumours._told) <= {each.key for each in held(wire.nodes[2].state.replica)}
     assert wire.run_until(wire.agree, 60)
     for node in wire.nodes:
         assert held(node.state.replica) >= kept([*learnt, *own], wire.limits)
@@ -401,6 +411,31 @@ def test_one_without_limits_costs_the_others_no_more_than_their_budget() -> None
     assert len(told) < 20 * 100
 
 
+def test_changes_without_end_cost_the_others_no_more_than_their_budgets() -> None:
+    config = Config.lan().but(news_rate=60)
+    wire = Wire(8, config=config)
+    assert wire.run_until(wire.agree, 10)
+    busy, node = wire.nodes[:2]
+    wire.submit(busy, Join("g", "a", NOTHING, create=True))
+    wire.run(5)
+    seconds, news, settling = 3, 0, 0
+    own = busy.state.own
+    for step in range(seconds * 300):
+        now = wire.now + step / 300
+        change = PresenceRegister("g", "a", step + 2, own.node_id, 1, NOTHING)
+        node.receive(sealed_by(own.node_id, Rumours([change.packed])), own.address, now)
+        node.tick(now)
+        for datagram, _ in node.datagrams(now):
+            sections = opened(datagram).sections
+            news += all(isinstance(each, Rumours) for each in sections)
+            settling += any(isinstance(each, Settling | AskSettling) for each in sections)
+        assert len(node._rumours) <= 2
+    burst = max(config.news_rate / 4, config.fanout)
+    repeats = (seconds / config.gossip_interval + 1) * config.fanout
+    assert config.news_rate <= news <= burst + config.news_rate * seconds + repeats
+    assert settling <= 3 * (seconds / config.settle_pace + 1) + 2 * (seconds / config.settle_retry + 1)
+
+
 def test_a_node_beyond_the_limit_holds_itself_aside() -> None:
     wire = Wire(3, limits=Limits(nodes=2))
     wire.run(10)
@@ -412,10 +447,11 @@ def test_a_node_beyond_the_limit_holds_itself_aside() -> None:
         assert set(node.state.replica.nodes) == {each.node_id for each in inside}
     assert set(aside[0].state.replica.nodes) == {each.node_id for each in wire.nodes}
     wire.submit(inside[0], Join("g", "a", NOTHING, create=True))
-    number = wire.submit(aside[0], Join("g", "b", NOTHING))
     assert wire.run_until(lambda: "a" in aside[0].state.views["g"], 5)
+    wire.submit(aside[0], Join("g", "b", NOTHING))
     (refused,) = [each for each in wire.outcomes[aside[0]] if isinstance(each, Refused)]
-    assert refused.number == number
+    assert isinstance(refused.error, LimitExceeded)
+    assert "the cluster has 3 nodes, the limit is 2: this one is beyond it" in str(refused.error)
     # Room is made, by one that has left and is forgotten: it is taken in.
     wire.crash(inside[1])
     gone = inside[1].node_id
@@ -459,6 +495,10 @@ def test_a_group_that_is_put_out_is_told_to_be_gone_and_its_operations_end() -> 
     assert wire.run_until(lambda: any(isinstance(each, Done) for each in wire.outcomes[one]), 10)
     wire.cut = lambda source, target: True
     number = wire.submit(one, Join(names[5], "b", NOTHING))
+    stamp, digest = (one._convergence[WHOLE].stamp, one._convergence[WHOLE].digest)
+    one._put_out(GroupRegister(names[5], 1), wire.now)
+    assert one._convergence[WHOLE].digest != digest
+    assert one._convergence[WHOLE].stamp > stamp  # at one stamp a node holds one view
     flood(one, [GroupRegister(names[0], 1)], wire)
     assert Done(number, converged=False) in wire.outcomes[one]
     wire.cut = lambda source, target: False
