@@ -13,6 +13,7 @@ Joining a cluster is the same, from empty.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterable
 
 from gossipgroups.budget import Budget
@@ -81,16 +82,20 @@ class Reconciler:
     def on_hashes(self, peer: Peer, section_untrusted: Hashes) -> None:
         """Send what the sender lacks in these intervals, and ask for what we lack."""
         by_hash = self._replica.by_hash
-        lacked: list[Register] = []
-        wanted: list[int] = []
-        after = -1
-        for first, last, packed in section_untrusted.intervals:
-            if first <= after:
-                return  # overlapping intervals would have the same registers sent again and again
-            after = last
-            theirs = set(_unpack(packed))
-            lacked += [each for key, each in by_hash.items() if first <= key <= last and key not in theirs]
-            wanted += [key for key in sorted(theirs) if first <= key <= last and key not in by_hash]
+        intervals = section_untrusted.intervals
+        firsts, lasts = [each.first for each in intervals], [each.last for each in intervals]
+        if any(first <= last for first, last in zip(firsts[1:], lasts, strict=False)):
+            return  # overlapping intervals would have the same registers sent again and again
+        theirs: set[int] = set()
+        for first, last, packed in intervals:
+            theirs.update(key for key in _unpack(packed) if first <= key <= last)
+        # One pass over all that is held, whatever the number of intervals.
+        lacked = [
+            each
+            for key, each in by_hash.items()
+            if (place := bisect_right(firsts, key)) and key <= lasts[place - 1] and key not in theirs
+        ]
+        wanted = [key for key in sorted(theirs) if key not in by_hash]
         self._push(peer, lacked)
         for some in _chunks(wanted, HASHES_EACH):
             self._outbox.answer(peer, pack_section(Want(_packed(some))))

@@ -9,6 +9,7 @@ import logging
 import random
 from collections.abc import Iterable
 from hashlib import blake2b
+from itertools import count
 
 import pytest
 from hypothesis import given
@@ -31,10 +32,9 @@ from gossipgroups.registers import GroupRegister, NodeRegister, PresenceRegister
 from gossipgroups.state import State
 from gossipgroups.status import Status
 from gossipgroups.transport.refusals import LimitLog
-from gossipgroups.wire.codec import pack_message, pack_section
+from gossipgroups.wire.header import Header
 from gossipgroups.wire.messages import WHOLE, AskSettling, Rumours, Section, Settling
-from gossipgroups.wire.seal import TaggedSeal
-from tests.nodes import CLUSTER, NOTHING, Wire, a_node, a_presence, an_id, opened, sealed
+from tests.nodes import NOTHING, Wire, a_node, a_presence, an_address, an_id, meet, opened, sealed, sealed_as
 
 GROUPS = [f"g{each}" for each in range(5)]
 counts = st.integers(0, 2)
@@ -322,8 +322,11 @@ def test_an_operation_without_room_is_refused_where_it_is_asked_for(
 # Clusters.
 
 
-def sealed_by(sender: NodeId, section: Section) -> bytes:
-    return TaggedSeal(CLUSTER).seal(pack_message(sender, [pack_section(section)]))
+_numbers = count(10**6)
+
+
+def sealed_by(sender: NodeId, to: NodeId, section: Section) -> bytes:
+    return sealed_as(Header(sender, to, next(_numbers)), section)
 
 
 def flood(node: Node, learnt: Iterable[Register], wire: Wire) -> None:
@@ -423,7 +426,7 @@ def test_changes_without_end_cost_the_others_no_more_than_their_budgets() -> Non
     for step in range(seconds * 300):
         now = wire.now + step / 300
         change = PresenceRegister("g", "a", step + 2, own.node_id, 1, NOTHING)
-        node.receive(sealed_by(own.node_id, Rumours([change.packed])), own.address, now)
+        node.receive(sealed_by(own.node_id, node.node_id, Rumours([change.packed])), own.address, now)
         node.tick(now)
         for datagram, _ in node.datagrams(now):
             sections = opened(datagram).sections
@@ -475,7 +478,8 @@ def test_a_node_that_is_put_out_while_it_is_suspected_leaves_nothing_behind() ->
     flood(observer, [victim.become(Status.SUSPECT)], wire)
     assert victim.node_id in observer._detector.suspicions
     lower = next(each for each in strangers if place(each) < place(victim))
-    observer.receive(sealed(7, Rumours([lower.packed])), lower.address, wire.now)
+    meet(observer, 7, wire.now)
+    observer.receive(sealed(7, observer.node_id, Rumours([lower.packed])), an_address(7), wire.now)
     wire.turn(observer)
     assert victim.node_id not in observer.state.replica.nodes
     assert victim.node_id not in observer._detector.suspicions
