@@ -740,6 +740,15 @@ def test_numbers_cannot_be_foreseen_and_stay_in_range() -> None:
     assert len({second - first for first, second in pairwise(drawn)}) == 999
 
 
+def test_what_was_said_of_an_earlier_incarnation_of_a_suspect_is_told_no_more() -> None:
+    rig = Rig(6)
+    for accuser in (2, 3):
+        rig.detector.on_accusation(_charge(accuser), 0.0)
+    rig.learn(a_node(TARGET, 1, Status.SUSPECT), 0.5)
+    rig.detector.on_accusation(_charge(4, 1), 0.5)
+    assert rig.accusations() == [_charge(4, 1)]
+
+
 def test_nothing_is_due_when_alone() -> None:
     rig = Rig(1, rounds=True)
     assert rig.detector.deadline(0.0) is None

@@ -252,11 +252,14 @@ class Detector:
         if not register.status.live:
             for probe in [each for each in self._probes.values() if each.target == register.node_id]:
                 self._give_up(probe)
-        if register.status is Status.SUSPECT:
-            self.suspicions.begin(register.node_id, register.incarnation, now)
-        else:
+        suspicion = self.suspicions.get(register.node_id)
+        if suspicion is not None and (
+            register.status is not Status.SUSPECT or register.incarnation != suspicion.incarnation
+        ):
             for accuser in self.suspicions.end(register.node_id):
                 self._rumours.drop((register.node_id, accuser))
+        if register.status is Status.SUSPECT:
+            self.suspicions.begin(register.node_id, register.incarnation, now)
 
     def tick(self, now: float) -> None:
         """Do what is due."""
