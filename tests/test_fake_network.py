@@ -39,7 +39,7 @@ def seed(monkeypatch: pytest.MonkeyPatch) -> int:
     seed = int(os.environ.get("GOSSIPGROUPS_SEED", "1"))
     print(f"GOSSIPGROUPS_SEED={seed}")
     chance = random.Random(seed)
-    draw = SimpleNamespace(Random=lambda: random.Random(chance.random()))
+    draw = SimpleNamespace(SystemRandom=lambda: random.Random(chance.random()))
     monkeypatch.setattr("gossipgroups.transport.network.random", draw)
     monkeypatch.setattr("trio._core._run._ALLOW_DETERMINISTIC_SCHEDULING", True)
     monkeypatch.setattr("trio._core._run._r", random.Random(seed))
