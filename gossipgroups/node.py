@@ -6,30 +6,28 @@ that waits, `tick`, send what `datagrams` returns, hand out `events`, sleep unti
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
-from typing import Any
+from collections.abc import Collection, Iterable
 
-from gossipgroups.admission import STRAY, UNPROVED, Admission
+from gossipgroups.admission import Admission
 from gossipgroups.clock import StallClock
 from gossipgroups.config import Config
 from gossipgroups.contacts import Contacts
 from gossipgroups.convergence import Convergence
-from gossipgroups.errors import BadPacket, CoordinatorClosed, InvalidValue
+from gossipgroups.errors import CoordinatorClosed, InvalidValue
 from gossipgroups.events import Event
 from gossipgroups.gossip import Gossip
 from gossipgroups.groups.limits import LIMITS, Limits
 from gossipgroups.groups.rules import Command, Rules
-from gossipgroups.ids import ANYBODY, NODE_ID_BYTES, Address, NodeId, Peer, Random
-from gossipgroups.intake import Intake
+from gossipgroups.ids import ANYBODY, NODE_ID_BYTES, Address, NodeId, Random
 from gossipgroups.keys import KeyRing
 from gossipgroups.operations import Operations, Outcome
+from gossipgroups.reception import Handlers, Reception
 from gossipgroups.reconcile import Reconciler
 from gossipgroups.registers import (
     MAX_COUNTER,
     GroupRegister,
     NodeRegister,
     Register,
-    decode_register,
     successor,
 )
 from gossipgroups.reports import Reports
@@ -42,33 +40,21 @@ from gossipgroups.swim.detector import Detector
 from gossipgroups.swim.dissemination import RumourQueue
 from gossipgroups.swim.parts import Part
 from gossipgroups.swim.probe import Purpose
-from gossipgroups.wire.codec import pack_section, unpack_payload
-from gossipgroups.wire.header import Message, unpack_header
+from gossipgroups.wire.codec import pack_section
+from gossipgroups.wire.header import Message
 from gossipgroups.wire.messages import (
     ROOT,
-    Accusations,
     Ack,
-    AskSettling,
-    Buckets,
     Cookie,
-    Hashes,
     Nack,
     NotMe,
     Ping,
-    PingReq,
     Proof,
-    Repair,
     Rumours,
     Section,
-    Settling,
-    Want,
 )
 from gossipgroups.wire.outbox import Outbox
 from gossipgroups.wire.seal import KeyedSeal, Seal
-
-CALM = 2.0
-"""A difference is repaired when nothing has changed here for a gossip interval, or for this many probe
-periods."""
 
 
 class Node:
@@ -113,7 +99,7 @@ class Node:
         )
         self._detector.leave_out(omit)
         self._convergence = Convergence(self.node_id, state.live, config, random)
-        self._reconciler = Reconciler(state.replica, self._outbox, config, self._age)
+        self._reconciler = Reconciler(state.replica, self._outbox, config, self._age, now)
         self._contacts = Contacts(state.replica, state.live, self._detector.numbers, config, random, address)
         self._reports = Reports(state.replica, state.views, config)
         self._operations = Operations(
@@ -135,14 +121,24 @@ class Node:
             self._outbox,
             config,
         )
-        self._sealed = seal.ring is not None
         self._admission = Admission(
-            self.node_id, state.replica, self._outbox, random, self._answers_us, sealed=self._sealed
+            self.node_id,
+            state.replica,
+            self._outbox,
+            random,
+            self._answers_us,
+            sealed=seal.ring is not None,
         )
-        self._intake = Intake()
-        self._members_heard: set[Peer] = set()
-        self._last_change = now
-        self._last_repair = now
+        handlers = Handlers(
+            self._admission,
+            self._contacts,
+            self._detector,
+            self._reconciler,
+            self._settler,
+            self._hear,
+            self._refute,
+        )
+        self._reception = Reception(state, seal, self.stats, self._outbox, handlers)
         key_ids = b"" if seal.ring is None else seal.ring.packed_ids
         self._learn(NodeRegister(self.node_id, 0, Status.ALIVE, address, name, key_ids=key_ids), now)
         self._end_turn(now)
@@ -190,11 +186,7 @@ class Node:
 
     def read(self, datagram_untrusted: bytes) -> Message:
         """What a datagram of this cluster says, without taking it in. Raises `BadPacket`."""
-        header, payload = self._seal.open(datagram_untrusted)
-        message = Message(*unpack_header(header), unpack_payload(payload))
-        if message.sender == ANYBODY:
-            raise BadPacket("sender")
-        return message
+        return self._reception.read(datagram_untrusted)
 
     @property
     def departed(self) -> bool:
@@ -233,41 +225,7 @@ class Node:
 
     def receive(self, datagram_untrusted: bytes, address: Address, now: float) -> str | None:
         """Take in a datagram: it is processed, or counted and dropped for the reason returned."""
-        now = self._time(now)
-        self.stats.received += 1
-        self.stats.received_bytes += len(datagram_untrusted)
-        try:
-            if not self._intake.admits(address, now):
-                raise BadPacket("flood")
-            message = self.read(datagram_untrusted)
-            if message.sender == self.node_id:
-                self._contacts.on_own(message.sections)
-                raise BadPacket("own datagram")
-            registers = _registers(message)
-            if message.receiver == ANYBODY:
-                self._admission.ask_for_proof(message, address, len(datagram_untrusted), now)
-                return None
-            self._admission.admit(message, address, now)
-        except BadPacket as error:
-            self.stats.refused[error.reason] += 1
-            if error.reason == UNPROVED:
-                self._admission.ask_for_proof(message, address, len(datagram_untrusted), now)
-            return error.reason
-        if message.receiver != self.node_id:
-            return self._stray(message, address, len(datagram_untrusted))
-        known = self.state.replica.by_hash
-        for register, age, repaired in registers:
-            if register.hash not in known:
-                self._hear(register, message.sender, age, repaired, now)
-        peer = self._peer(message.sender, address)
-        self._limit(peer, len(datagram_untrusted))
-        for section in message.sections:
-            handler = _HANDLERS.get(type(section))
-            if handler is not None:
-                handler(self, message, peer, section, now)
-        if message.sender in self.state.live:
-            self._members_heard.add(peer)
-        return None
+        return self._reception.receive(datagram_untrusted, address, self._time(now))
 
     def refused(self, address: Address, now: float) -> None:
         """The kernel reports that nobody listens at an address that was sent to."""
@@ -290,10 +248,9 @@ class Node:
         self._detector.flush()
         self._reconciler.flush()
         self._settler.send(now)
-        for peer in self._members_heard:
+        for peer in self._reception.members_heard():
             if peer in self._outbox and not self._outbox.limited(peer):
                 self._outbox.open(peer)
-        self._members_heard.clear()
         self._gossip.send(now)
         sent = self._outbox.drain(self._gossip.fill, lambda peer: self._admission.cookie(peer, now))
         self.stats.sent += len(sent)
@@ -357,7 +314,7 @@ class Node:
             return False
         if change.evicted is not None:
             self._put_out(change.evicted, now)
-        self._last_change = now
+        self._reconciler.last_change = now
         if isinstance(register, NodeRegister):
             if register.node_id != self.node_id:
                 self._detector.status_changed(register, now)
@@ -396,6 +353,7 @@ class Node:
         if isinstance(register, NodeRegister):
             self._detector.status_changed(register.become(Status.LEFT), now)
             self._contacts.forget(register.node_id)
+            self._admission.forget(register.node_id)
         elif isinstance(register, GroupRegister):
             self._convergence.update(register.group, 0, now)  # so that the whole settles anew
             self._convergence.forget(register.group)
@@ -415,113 +373,10 @@ class Node:
                 self._outbox.add(peer, self._reconciler.request())
                 self._outbox.add(peer, pack_section(Rumours([self.state.own.packed])))
 
-    def _peer(self, sender: NodeId, source: Address) -> Peer:
-        """Where answers go: to the node's own address, once that is known."""
-        register = self.state.replica.nodes.get(sender)
-        return Peer(sender, source) if register is None else register.peer
-
-    def _limit(self, peer: Peer, size: int) -> None:
-        if not self._sealed and not self._admission.has_proved(peer):
-            self._outbox.limit(peer, size)
-
-    def _stray(self, message: Message, address: Address, size: int) -> str:
-        """A datagram for another node, which may have had our address."""
-        peer = self._peer(message.sender, address)
-        self._limit(peer, size)
-        for section in message.sections:
-            if isinstance(section, Ping):
-                self._detector.on_stray(peer, message.receiver, section)
-        self.stats.refused[STRAY] += 1
-        return STRAY
+    def _age(self, register: Register) -> int:
+        return self.state.tombstones.age(register, self._clock.now)
 
     def _answers_us(self, sections: Iterable[Section]) -> bool:
         """Whether one of these answers a ping of ours that is under way."""
         numbers = (section.number for section in sections if isinstance(section, Ack | Nack | NotMe | Cookie))
         return any(self._detector.awaits(number) or self._contacts.awaits(number) for number in numbers)
-
-    def _age(self, register: Register) -> int:
-        return self.state.tombstones.age(register, self._clock.now)
-
-    def _on_ping(self, message: Message, peer: Peer, section: Ping, now: float) -> None:
-        self._detector.on_ping(peer, section, now)
-        self._tell_if_dead(peer)
-        if section.digest != self.state.replica.digest:
-            self._differs(message, peer, now)
-
-    def _on_ack(self, message: Message, peer: Peer, section: Ack, now: float) -> None:
-        number = section.number
-        pinged = self._detector.pinged(message.sender, number) or self._contacts.pinged(number)
-        if pinged is not None:
-            self._admission.prove(Peer(message.sender, pinged))
-        self._detector.on_ack(message.sender, section)
-        self._contacts.on_ack(message.sender, section)
-        self._tell_if_dead(peer)
-        if section.digest != self.state.replica.digest:
-            self._differs(message, peer, now)
-
-    def _on_cookie(self, message: Message, peer: Peer, section: Cookie, now: float) -> None:
-        if not self._detector.on_cookie(message.sender, section, now):
-            self._contacts.on_cookie(message.sender, section)
-
-    def _tell_if_dead(self, peer: Peer) -> None:
-        """A node that is held dead may not know, and only it can clear itself."""
-        register = self.state.replica.nodes.get(peer.node_id)
-        if register is not None and register.status is Status.DEAD:
-            self._outbox.answer(peer, pack_section(Rumours([register.packed])))
-
-    def _on_accusations(self, message: Message, peer: Peer, section: Accusations, now: float) -> None:
-        for accusation in section.accusations:
-            if accusation.subject != self.node_id:
-                self._detector.on_accusation(accusation, now)
-            elif accusation.incarnation >= self.state.own.incarnation:
-                self._refute(accusation.incarnation, now)
-
-    def _on_settling(self, message: Message, peer: Peer, section: Settling | AskSettling, now: float) -> None:
-        if self._settler.hear(peer, section, now):
-            self._differs(message, peer, now)
-
-    def _differs(self, message: Message, peer: Peer, now: float) -> None:
-        """A node holds another state: repair, unless news is still on its way or it has begun already."""
-        calm = now - self._last_change >= self.config.gossip_interval
-        due = now - self._last_repair >= CALM * self.config.probe_period
-        begun = any(isinstance(section, Buckets) for section in message.sections)
-        leaving = self.state.own.status is Status.LEFT
-        if (calm or due) and not begun and not leaving and self._reconciler.start(peer, now):
-            self._last_repair = now
-
-
-def _registers(message: Message) -> list[tuple[Register, float, bool]]:
-    """The registers of a message, each with age and whether it repairs. May raise `BadPacket`."""
-    registers: list[tuple[Register | None, float, bool]] = []
-    for section in message.sections:
-        if isinstance(section, Rumours):
-            registers += [(decode_register(packed), 0.0, False) for packed in section.registers]
-        elif isinstance(section, Repair):
-            ages = section.ages or [0] * len(section.registers)
-            if len(ages) != len(section.registers):
-                raise BadPacket("ages")
-            registers += [
-                (decode_register(packed), age, True)
-                for packed, age in zip(section.registers, ages, strict=True)
-            ]
-    # Registers of a kind that only a later version knows are left alone.
-    return [(register, age, repaired) for register, age, repaired in registers if register is not None]
-
-
-Handler = Callable[[Node, Message, Peer, Any, float], None]
-_HANDLERS: dict[type[Any], Handler] = {
-    Ping: Node._on_ping,
-    Ack: Node._on_ack,
-    PingReq: lambda node, message, peer, section, now: node._detector.on_ping_req(peer, section, now),
-    Nack: lambda node, message, peer, section, now: node._detector.on_nack(message.sender, section),
-    NotMe: lambda node, message, peer, section, now: node._detector.on_not_me(peer.address, section, now),
-    Accusations: Node._on_accusations,
-    Settling: Node._on_settling,
-    AskSettling: Node._on_settling,
-    Buckets: lambda node, message, peer, section, now: node._reconciler.on_buckets(peer, section),
-    Hashes: lambda node, message, peer, section, now: node._reconciler.on_hashes(peer, section),
-    Want: lambda node, message, peer, section, now: node._reconciler.on_want(peer, section),
-    Cookie: Node._on_cookie,
-    Proof: lambda node, message, peer, section, now: node._admission.check_proof(peer, section, now),
-}
-"""What is done with each kind of section; registers are learnt before any of them."""

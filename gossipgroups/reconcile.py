@@ -26,6 +26,9 @@ from gossipgroups.wire.codec import pack_section
 from gossipgroups.wire.messages import MAX_ENTRIES, Buckets, Hashes, Interval, Repair, Want
 from gossipgroups.wire.outbox import ROOM, Outbox
 
+CALM = 2.0
+"""A difference is repaired when nothing has changed here for a gossip interval, or for this many probe
+periods."""
 HASHES_EACH = 120
 """Hashes in one message: 8 bytes each, with room for the intervals' bounds."""
 _BOUNDS = 3
@@ -38,10 +41,21 @@ REQUESTS_A_TURN = 1024
 class Reconciler:
     """Starts repairs, within a budget, and answers those of others at the end of the turn."""
 
-    __slots__ = ("_age", "_budget", "_config", "_outbox", "_replica", "_requests", "_sent", "started")
+    __slots__ = (
+        "_age",
+        "_budget",
+        "_config",
+        "_last_repair",
+        "_outbox",
+        "_replica",
+        "_requests",
+        "_sent",
+        "last_change",
+        "started",
+    )
 
     def __init__(
-        self, replica: Replica, outbox: Outbox, config: Config, age: Callable[[Register], int]
+        self, replica: Replica, outbox: Outbox, config: Config, age: Callable[[Register], int], now: float
     ) -> None:
         self._replica = replica
         self._outbox = outbox
@@ -50,8 +64,18 @@ class Reconciler:
         self._budget = Budget(config.repair_rate, max(1.0, 2 * config.repair_rate))
         self._requests: dict[Peer, Buckets] = {}
         self._sent: dict[Peer, int] = {}
+        self._last_repair = now
+        self.last_change = now
+        """When something was learnt last."""
         self.started = 0
         """Repairs begun so far."""
+
+    def differs(self, peer: Peer, now: float) -> None:
+        """A node holds another state: repair, unless news is still on its way."""
+        calm = now - self.last_change >= self._config.gossip_interval
+        due = now - self._last_repair >= CALM * self._config.probe_period
+        if (calm or due) and self.start(peer, now):
+            self._last_repair = now
 
     def start(self, peer: Peer, now: float) -> bool:
         """Begin a repair with a node that differs, if it has proved itself and the budget has it."""

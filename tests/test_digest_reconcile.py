@@ -71,7 +71,7 @@ class Side:
         self.ages: dict[Register, int] = {}
         self.heard: dict[Register, int] = {}
         self.reconciler = Reconciler(
-            self.replica, self.outbox, config, lambda register: self.ages.get(register, 0)
+            self.replica, self.outbox, config, lambda register: self.ages.get(register, 0), 0.0
         )
 
     def receive(self, source: Peer, sections: list[Section]) -> None:

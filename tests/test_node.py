@@ -643,7 +643,7 @@ def test_fresh_news_is_awaited_before_a_difference_is_repaired() -> None:
     wire.submit(node, Create("g"))
     node.receive(sealed(9, node.node_id, Ack(1, 12345)), an_address(9), wire.now)
     started = node._reconciler.started
-    node._last_repair = wire.now
+    node._reconciler._last_repair = wire.now
     node.receive(sealed(9, node.node_id, Ack(1, 12345)), an_address(9), wire.now + LAN.gossip_interval / 2)
     assert node._reconciler.started == started
     node.receive(sealed(9, node.node_id, Ack(1, 12345)), an_address(9), wire.now + LAN.gossip_interval + 0.01)

@@ -455,8 +455,10 @@ def test_the_digests_of_the_examples_are_those_of_their_registers() -> None:
 def test_the_exchange_of_a_repair_is_that_of_two_reconcilers() -> None:
     nodes = ("node register of A", "node register of B")
     outboxes = {each: Outbox(each, TaggedSeal(CLUSTER)) for each in (A, B)}
-    asks = Reconciler(_replica(*nodes, "group register"), outboxes[A], Config(), lambda register: 0)
-    answers = Reconciler(_replica(*nodes, "presence register"), outboxes[B], Config(), lambda register: 0)
+    asks = Reconciler(_replica(*nodes, "group register"), outboxes[A], Config(), lambda _: 0, 0.0)
+    answers = Reconciler(
+        _replica(*nodes, "presence register"), outboxes[B], Config(), lambda register: 0, 0.0
+    )
 
     def sent(by: NodeId, to: Peer) -> list[Section]:
         ((datagram, address),) = outboxes[by].drain(lambda room: [], lambda peer: b"")

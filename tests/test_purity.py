@@ -46,6 +46,7 @@ LAYERS = [
     ["gossipgroups.local_directory"],
     ["gossipgroups.url"],
     ["gossipgroups.node", "gossipgroups.snapshot"],
+    ["gossipgroups.reception"],
     ["gossipgroups.settling"],
     [
         "gossipgroups.admission",

@@ -1,0 +1,231 @@
+"""Reception: what is done with a datagram, from its first byte to the last of its sections.
+
+Law: a datagram is processed as one, or counted and dropped as one, for one reason. All that can be wrong with
+it is found before anything changes; its registers are learnt before any of its sections is handled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+from gossipgroups.admission import STRAY, UNPROVED, Admission
+from gossipgroups.contacts import Contacts
+from gossipgroups.errors import BadPacket
+from gossipgroups.ids import ANYBODY, Address, NodeId, Peer
+from gossipgroups.intake import Intake
+from gossipgroups.reconcile import Reconciler
+from gossipgroups.registers import Register, decode_register
+from gossipgroups.settling import Settler
+from gossipgroups.state import State
+from gossipgroups.stats import Stats
+from gossipgroups.status import Status
+from gossipgroups.swim.detector import Detector
+from gossipgroups.wire.codec import pack_section, unpack_payload
+from gossipgroups.wire.header import Message, unpack_header
+from gossipgroups.wire.messages import (
+    Accusations,
+    Ack,
+    AskSettling,
+    Buckets,
+    Cookie,
+    Hashes,
+    Nack,
+    NotMe,
+    Ping,
+    PingReq,
+    Proof,
+    Repair,
+    Rumours,
+    Settling,
+    Want,
+)
+from gossipgroups.wire.outbox import Outbox
+from gossipgroups.wire.seal import Seal
+
+
+class Hear(Protocol):
+    """Takes in a register that another node has sent, which was spent for so long."""
+
+    def __call__(self, register: Register, sender: NodeId, age: float, repaired: bool, now: float) -> None:
+        """Merge it, doubt it, or refute it."""
+
+
+class Handlers(NamedTuple):
+    """The parts of a node that datagrams are about, and what it does with news: of others, and of itself."""
+
+    admission: Admission
+    contacts: Contacts
+    detector: Detector
+    reconciler: Reconciler
+    settler: Settler
+    hear: Hear
+    refute: Callable[[int, float], None]
+
+
+class Reception:
+    """The receiving end of one node. Times are on the node's clock, in seconds."""
+
+    def __init__(self, state: State, seal: Seal, stats: Stats, outbox: Outbox, handlers: Handlers) -> None:
+        self._state = state
+        self._seal = seal
+        self._stats = stats
+        self._outbox = outbox
+        self._admission = handlers.admission
+        self._contacts = handlers.contacts
+        self._detector = handlers.detector
+        self._reconciler = handlers.reconciler
+        self._settler = handlers.settler
+        self._hear = handlers.hear
+        self._refute = handlers.refute
+        self._intake = Intake()
+        self._sealed = seal.ring is not None
+        self._heard: set[Peer] = set()
+
+    def members_heard(self) -> set[Peer]:
+        """The live nodes heard since the last call."""
+        heard, self._heard = self._heard, set()
+        return heard
+
+    def read(self, datagram_untrusted: bytes) -> Message:
+        """What a datagram says. Raises `BadPacket`."""
+        header, payload = self._seal.open(datagram_untrusted)
+        message = Message(*unpack_header(header), unpack_payload(payload))
+        if message.sender == ANYBODY:
+            raise BadPacket("sender")
+        return message
+
+    def receive(self, datagram_untrusted: bytes, source: Address, now: float) -> str | None:
+        """Process a datagram, or count and drop it for the reason returned."""
+        size = len(datagram_untrusted)
+        self._stats.received += 1
+        self._stats.received_bytes += size
+        try:
+            if not self._intake.admits(source, now):
+                raise BadPacket("flood")
+            message = self.read(datagram_untrusted)
+            if message.sender == self._state.own.node_id:
+                self._contacts.on_own(message.sections)
+                raise BadPacket("own datagram")
+            registers = _registers(message)
+            if message.receiver == ANYBODY:
+                self._admission.ask_for_proof(message, source, size, now)
+                return None
+            self._admission.admit(message, source, now)
+            if message.receiver != self._state.own.node_id:
+                self._on_stray(message, source, size)
+                raise BadPacket(STRAY)
+        except BadPacket as error:
+            self._stats.refused[error.reason] += 1
+            if error.reason == UNPROVED:
+                self._admission.ask_for_proof(message, source, size, now)
+            return error.reason
+        known = self._state.replica.by_hash
+        for register, age, repaired in registers:
+            if register.hash not in known:
+                self._hear(register, message.sender, age, repaired, now)
+        peer = self._peer(message.sender, source, size)
+        for section in message.sections:
+            handler = _HANDLERS.get(type(section))
+            if handler is not None:
+                handler(self, message, peer, section, now)
+        if message.sender in self._state.live:
+            self._heard.add(peer)
+        return None
+
+    def _peer(self, sender: NodeId, source: Address, size: int) -> Peer:
+        """Where answers go: to the node's own address, once that is known. What they may cost is noted."""
+        register = self._state.replica.nodes.get(sender)
+        peer = Peer(sender, source) if register is None else register.peer
+        if not self._sealed and not self._admission.has_proved(peer):
+            self._outbox.limit(peer, size)
+        return peer
+
+    def _on_stray(self, message: Message, source: Address, size: int) -> None:
+        """A datagram for another node, which may have had our address."""
+        peer = self._peer(message.sender, source, size)
+        for section in message.sections:
+            if isinstance(section, Ping):
+                self._detector.on_stray(peer, message.receiver, section)
+
+    def _on_ping(self, message: Message, peer: Peer, section: Ping, now: float) -> None:
+        self._detector.on_ping(peer, section, now)
+        self._tell_if_dead(peer)
+        if section.digest != self._state.replica.digest:
+            self._differs(message, peer, now)
+
+    def _on_ack(self, message: Message, peer: Peer, section: Ack, now: float) -> None:
+        number = section.number
+        pinged = self._detector.pinged(message.sender, number) or self._contacts.pinged(number)
+        if pinged is not None:
+            self._admission.prove(Peer(message.sender, pinged))
+        self._detector.on_ack(message.sender, section)
+        self._contacts.on_ack(message.sender, section)
+        self._tell_if_dead(peer)
+        if section.digest != self._state.replica.digest:
+            self._differs(message, peer, now)
+
+    def _on_cookie(self, message: Message, peer: Peer, section: Cookie, now: float) -> None:
+        if not self._detector.on_cookie(message.sender, section, now):
+            self._contacts.on_cookie(message.sender, section)
+
+    def _tell_if_dead(self, peer: Peer) -> None:
+        """A node that is held dead may not know, and only it can clear itself."""
+        register = self._state.replica.nodes.get(peer.node_id)
+        if register is not None and register.status is Status.DEAD:
+            self._outbox.answer(peer, pack_section(Rumours([register.packed])))
+
+    def _on_accusations(self, message: Message, peer: Peer, section: Accusations, now: float) -> None:
+        for accusation in section.accusations:
+            if accusation.subject != self._state.own.node_id:
+                self._detector.on_accusation(accusation, now)
+            elif accusation.incarnation >= self._state.own.incarnation:
+                self._refute(accusation.incarnation, now)
+
+    def _on_settling(self, message: Message, peer: Peer, section: Settling | AskSettling, now: float) -> None:
+        if self._settler.hear(peer, section, now):
+            self._differs(message, peer, now)
+
+    def _differs(self, message: Message, peer: Peer, now: float) -> None:
+        """A node holds another state: repair, unless it has begun already."""
+        begun = any(isinstance(section, Buckets) for section in message.sections)
+        leaving = self._state.own.status is Status.LEFT
+        if not begun and not leaving:
+            self._reconciler.differs(peer, now)
+
+
+def _registers(message: Message) -> list[tuple[Register, float, bool]]:
+    """The registers of a message, each with age and whether it repairs. May raise `BadPacket`."""
+    registers: list[tuple[Register | None, float, bool]] = []
+    for section in message.sections:
+        if isinstance(section, Rumours):
+            registers += [(decode_register(packed), 0.0, False) for packed in section.registers]
+        elif isinstance(section, Repair):
+            ages = section.ages or [0] * len(section.registers)
+            if len(ages) != len(section.registers):
+                raise BadPacket("ages")
+            registers += [
+                (decode_register(packed), age, True)
+                for packed, age in zip(section.registers, ages, strict=True)
+            ]
+    # Registers of a kind that only a later version knows are left alone.
+    return [(register, age, repaired) for register, age, repaired in registers if register is not None]
+
+
+Handler = Callable[[Reception, Message, Peer, Any, float], None]
+_HANDLERS: dict[type[Any], Handler] = {
+    Ping: Reception._on_ping,
+    Ack: Reception._on_ack,
+    PingReq: lambda self, message, peer, section, now: self._detector.on_ping_req(peer, section, now),
+    Nack: lambda self, message, peer, section, now: self._detector.on_nack(message.sender, section),
+    NotMe: lambda self, message, peer, section, now: self._detector.on_not_me(peer.address, section, now),
+    Accusations: Reception._on_accusations,
+    Settling: Reception._on_settling,
+    AskSettling: Reception._on_settling,
+    Buckets: lambda self, message, peer, section, now: self._reconciler.on_buckets(peer, section),
+    Hashes: lambda self, message, peer, section, now: self._reconciler.on_hashes(peer, section),
+    Want: lambda self, message, peer, section, now: self._reconciler.on_want(peer, section),
+    Cookie: Reception._on_cookie,
+    Proof: lambda self, message, peer, section, now: self._admission.check_proof(peer, section, now),
+}
+"""What is done with each kind of section; registers are learnt before any of them."""
