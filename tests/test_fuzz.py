@@ -13,6 +13,7 @@ from gossipgroups.node import Node
 from gossipgroups.wire.codec import unpack_payload
 from gossipgroups.wire.messages import KINDS as SECTIONS
 from sims.fuzz import __main__ as command
+from sims.fuzz.campaign import Case
 from sims.fuzz.corpus import PLACE, payloads, record
 from sims.fuzz.makers import KINDS, shaped
 from sims.fuzz.target import Broken, Target, fuzz, fuzz_forged, fuzz_replayed
@@ -110,10 +111,15 @@ def test_the_command_says_what_was_given() -> None:
 
 
 def test_the_command_ends_with_status_1_and_the_datagram(monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(case: command.Case) -> None:
+    def broken(case: Case) -> None:
         raise Broken("a rule", b"\xab\xcd")
 
     monkeypatch.setattr(command, "carry_out", broken)
     result = CliRunner().invoke(command.main, ["--datagrams", "50", "--jobs", "1"])
     assert result.exit_code == 1
     assert "a rule: abcd" in result.output
+
+
+def test_the_work_can_be_shared_by_processes() -> None:
+    """What is sent to them must be found there by name, which nothing of a `__main__` is."""
+    assert (command.carry_out.__module__, Case.__module__) == ("sims.fuzz.campaign", "sims.fuzz.campaign")
