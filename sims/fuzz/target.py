@@ -236,4 +236,5 @@ def fuzz_replayed(*, keyed: bool, seed: int, count: int) -> Tally:
             target.give(again, source, stranger=True)
             replayed.datagrams += 1
             replayed.refused += target.tally.refused - refused
+    replayed.slowest, replayed.over_a_millisecond = target.tally.slowest, target.tally.over_a_millisecond
     return replayed
