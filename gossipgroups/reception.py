@@ -67,6 +67,7 @@ class Reception:
     """The receiving end of one node. Times are on the node's clock, in seconds."""
 
     def __init__(self, state: State, seal: Seal, stats: Stats, outbox: Outbox, handlers: Handlers) -> None:
+        self._me = state.me
         self._state = state
         self._seal = seal
         self._stats = stats
@@ -104,7 +105,7 @@ class Reception:
             if not self._intake.admits(source, now):
                 raise BadPacket("flood")
             message = self.read(datagram_untrusted)
-            if message.sender == self._state.own.node_id:
+            if message.sender == self._me:
                 self._contacts.on_own(message.sections)
                 raise BadPacket("own datagram")
             registers = _registers(message)
@@ -112,7 +113,7 @@ class Reception:
                 self._admission.ask_for_proof(message, source, size, now)
                 return None
             self._admission.admit(message, source, now)
-            if message.receiver != self._state.own.node_id:
+            if message.receiver != self._me:
                 self._on_stray(message, source, size)
                 raise BadPacket(STRAY)
         except BadPacket as error:
@@ -177,7 +178,7 @@ class Reception:
 
     def _on_accusations(self, message: Message, peer: Peer, section: Accusations, now: float) -> None:
         for accusation in section.accusations:
-            if accusation.subject != self._state.own.node_id:
+            if accusation.subject != self._me:
                 self._detector.on_accusation(accusation, now)
             elif accusation.incarnation >= self._state.own.incarnation:
                 self._refute(accusation.incarnation, now)

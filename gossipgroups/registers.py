@@ -88,8 +88,11 @@ class NodeRegister(_Register):
     protocols: int = PROTOCOLS
     key_ids: bytes = b""
     """Ids of the keys that the node holds, that of the one that it seals with first; empty without keys."""
+    peer: Peer = field(init=False, repr=False)
+    """Where datagrams for the node go."""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "peer", Peer(self.node_id, self.address))
         self._seal(
             self.KIND,
             self.node_id,
@@ -108,11 +111,6 @@ class NodeRegister(_Register):
     @property
     def rank(self) -> tuple[int, int, bytes]:
         return (self.incarnation, self.status, self.packed)
-
-    @property
-    def peer(self) -> Peer:
-        """Where datagrams for the node go."""
-        return Peer(self.node_id, self.address)
 
     def become(
         self, status: Status, incarnation: int | None = None, *, key_ids: bytes | None = None

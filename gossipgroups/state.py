@@ -22,7 +22,7 @@ class State:
     """Replica, views, live set and tombstones of one node."""
 
     def __init__(self, me: NodeId, forget_after: float, limits: Limits = LIMITS) -> None:
-        self._me = me
+        self.me = me
         self.replica = Replica(limits, me)
         self.views = Views(self.replica)
         self.live = LiveSet()
@@ -38,7 +38,7 @@ class State:
     @property
     def own(self) -> NodeRegister:
         """This node's own register."""
-        return self.replica.nodes[self._me]
+        return self.replica.nodes[self.me]
 
     def merge(self, register: Register, now: float, age: float = 0.0) -> Change | None:
         """Merge a register, `age` seconds old if it is a tombstone; `None` when it is nothing new."""
@@ -96,5 +96,5 @@ class State:
     def _tell(
         self, event: type[NodeJoined | NodeSuspected | NodeFailed | NodeLeft], register: NodeRegister
     ) -> None:
-        if register.node_id != self._me:
+        if register.node_id != self.me:
             self.events.append(event(register.node_id, register.name, register.address))

@@ -25,7 +25,7 @@ class Header(NamedTuple):
 
     def pack(self) -> bytes:
         """Its bytes on the wire."""
-        return self.sender + self.receiver + self.number.to_bytes(NUMBER_BYTES, "big")
+        return pack_header(*self)
 
 
 class Message(NamedTuple):
@@ -35,6 +35,11 @@ class Message(NamedTuple):
     receiver: NodeId
     number: int
     sections: list[Section]
+
+
+def pack_header(sender: NodeId, receiver: NodeId, number: int) -> bytes:
+    """The bytes of a header on the wire."""
+    return sender + receiver + number.to_bytes(NUMBER_BYTES, "big")
 
 
 def unpack_header(packed: bytes) -> Header:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from gossipgroups.config import DATAGRAM_BYTES
 from gossipgroups.ids import Address, NodeId, Peer
 from gossipgroups.wire.codec import ARRAY_BYTES, pack_payload
-from gossipgroups.wire.header import Header
+from gossipgroups.wire.header import pack_header
 from gossipgroups.wire.messages import MAX_SECTIONS
 from gossipgroups.wire.seal import SEAL_BYTES, Seal
 
@@ -112,7 +112,7 @@ class Outbox:
             for parcel in parcels:
                 if parcel.sections:
                     self._number += 1
-                    header = Header(self._sender, peer.node_id, self._number).pack()
+                    header = pack_header(self._sender, peer.node_id, self._number)
                     datagrams.append((self._seal.seal(header, pack_payload(parcel.sections)), peer.address))
         for each in (self._parcels, self._members, self._limits, self._short):
             each.clear()
