@@ -50,6 +50,7 @@ class Contacts:
         self._pending: dict[int, Address] = {}
         self._gone: set[NodeId] = set()
         self._refused: set[Address] = set()
+        self._own = own
         self._ours = {own}
         self._wait = config.join_retry
         self._seeds_at: float | None = None
@@ -104,6 +105,7 @@ class Contacts:
         """Whoever is there wants proof; a node that we know may, at any time."""
         address = self._pending.pop(cookie.number, None)
         if address is not None:
+            self._not_ours(address)
             self._greet[Peer(sender, address)] = cookie.cookie
         elif sender in self._live and len(self._greet) < PENDING:
             self._greet[self._replica.nodes[sender].peer] = cookie.cookie
@@ -122,12 +124,16 @@ class Contacts:
             return
         self.answered = True
         self._refused.discard(address)
+        self._not_ours(address)
         if not self.joined:
             self._theirs = ack.digest
             self._catch_up = {Peer(sender, address): None}
 
     def on_own(self, sections: Iterable[Section]) -> None:
-        """Our own datagram came back: the address that it was sent to is another one of ours."""
+        """Our own datagram came back: the address that it was sent to may be another one of ours.
+
+        It is asked on all the same, now and then: whoever has recorded the datagram can have sent it back.
+        """
         for section in sections:
             if isinstance(section, Ping) and (address := self._pending.pop(section.number, None)):
                 self._ours.add(address)
@@ -171,6 +177,11 @@ class Contacts:
             return 0.0
         return min((at for at in (self._seeds_at, self._reach_at) if at is not None), default=None)
 
+    def _not_ours(self, address: Address) -> None:
+        """Another node has answered from there."""
+        if address != self._own:
+            self._ours.discard(address)
+
     def _remember(self, address: Address) -> int:
         number = self._numbers.draw()
         while len(self._pending) >= PENDING:
@@ -181,11 +192,11 @@ class Contacts:
     def _taken(self) -> set[Address]:
         """Addresses of live nodes: nobody else can be found there."""
         nodes = self._replica.nodes
-        return {*self._ours, *(nodes[node_id].address for node_id in self._live.ids)}
+        return {self._own, *(nodes[node_id].address for node_id in self._live.ids)}
 
     def _due_seeds(self) -> list[Address]:
         # Until it has joined it asks seeds that are live nodes too: their answer may have been lost.
-        taken = self._taken() if self.joined else self._ours
+        taken = self._taken() if self.joined else {self._own}
         return [seed for seed in self.seeds if seed not in taken]
 
     def _due_dead(self) -> list[Address]:

@@ -13,7 +13,7 @@ from gossipgroups.ids import Address
 from gossipgroups.state import State
 from gossipgroups.status import Status
 from gossipgroups.swim.probe import Numbers
-from gossipgroups.wire.messages import Ack, Ping
+from gossipgroups.wire.messages import Ack, Cookie, Ping
 from tests.nodes import a_node, an_address, an_id
 
 CONFIG = Config.lan()
@@ -175,7 +175,20 @@ def test_a_seed_that_brings_our_own_datagram_back_is_us() -> None:
     rig.contacts.on_own([Ping(number, 0, 0)])
     assert rig.contacts.own_seed
     assert rig.contacts.hopeless
-    assert rig.times(100.0) == []
+
+
+def test_a_seed_that_seemed_to_be_us_is_asked_on_and_may_answer() -> None:
+    """A stranger that has recorded a question can send it back, be it sealed."""
+    rig = Rig()
+    rig.contacts.seek((SEED,), 0.0)
+    ((_, number, _),) = rig.contacts.due(0.0)
+    rig.contacts.on_own([Ping(number, 0, 0)])
+    assert rig.contacts.own_seed
+    ((peer, number, _),) = rig.contacts.due(100.0)
+    assert peer.address == SEED
+    rig.contacts.on_cookie(an_id(7), Cookie(number, bytes(8)))
+    assert not rig.contacts.own_seed
+    assert not rig.contacts.hopeless
 
 
 def test_a_closed_port_that_answers_later_is_not_hopeless() -> None:
