@@ -12,8 +12,9 @@ to. No clock is compared, and nothing is kept of who is not heard.
     anybody                 any              answered by a cookie, no larger, and otherwise ignored
     another                 heard before     answered that I am another, if its number was not seen
 
-Without keys a sender's address is anybody's word. Until it has sent back a cookie from there, or answered a
-ping there, it is sent no more bytes than came from it.
+Without keys a sender's address is anybody's word, and with keys that of a sender that no register names: a
+stranger may have brought its datagram. Until it has sent back a cookie from there, or answered a ping there,
+it is sent no more bytes than came from it.
 """
 
 from __future__ import annotations

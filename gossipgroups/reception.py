@@ -138,7 +138,9 @@ class Reception:
         """Where answers go: to the node's own address, once that is known. What they may cost is noted."""
         register = self._state.replica.nodes.get(sender)
         peer = Peer(sender, source) if register is None else register.peer
-        if not self._sealed and not self._admission.has_proved(peer):
+        # With keys the address is that of the register, or else of whoever may have recorded the datagram.
+        trusted = self._sealed and register is not None
+        if not trusted and not self._admission.has_proved(peer):
             self._outbox.limit(peer, size)
         return peer
 

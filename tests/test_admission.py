@@ -18,6 +18,7 @@ from gossipgroups.ids import ANYBODY, Address, NodeId, Peer
 from gossipgroups.intake import SOURCE_RATE, SOURCES, Intake
 from gossipgroups.keys import Key, KeyRing
 from gossipgroups.node import Node
+from gossipgroups.wire.codec import pack_payload, pack_section
 from gossipgroups.wire.cookies import COOKIE_SECONDS, Cookies
 from gossipgroups.wire.header import Header, Message
 from gossipgroups.wire.messages import (
@@ -375,3 +376,21 @@ def test_the_addresses_noted_are_bounded() -> None:
     for number in range(3 * SOURCES):
         assert intake.admits(an_address(number), 0.0)
     assert len(intake._budgets) == SOURCES
+
+
+def test_with_keys_a_sender_that_no_register_names_is_sent_no_more_bytes_than_came() -> None:
+    """A stranger brings what it has recorded before the sender itself does, from an address of its own."""
+    ring = KeyRing([Key(bytes(range(32)))])
+    node = a_lone_node(ring)
+    for number in range(300):
+        node._learn(a_node(number + 20), 0.0)
+    node.tick(0.5)
+    node.datagrams(0.5)
+    seal = make_seal(CLUSTER, ring, random.Random(2).randbytes)
+    questions: list[list[Section]] = [[Ping(1, 1, 0)], [Buckets(2**63, bytes(8)), Ping(2, 1, 0)]]
+    for number, sections in enumerate(questions, 1):
+        header = Header(an_id(9), node.node_id, number).pack()
+        datagram = seal.seal(header, pack_payload([pack_section(each) for each in sections]))
+        got = told(node, datagram)
+        assert node.stats.refused.total() == 0
+        assert sum(map(len, got)) <= len(datagram)
