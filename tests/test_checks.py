@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 
+from gossipgroups.admission import Admission
 from gossipgroups.budget import Budget
 from gossipgroups.config import DATAGRAM_BYTES
 from gossipgroups.events import (
@@ -23,24 +24,28 @@ from gossipgroups.events import (
 from gossipgroups.groups.rules import Command, Create, Delete, Join, Leave
 from gossipgroups.ids import NodeId, Peer
 from gossipgroups.operations import Applied, Done
-from gossipgroups.registers import GroupRegister, NodeRegister, PresenceRegister
+from gossipgroups.registers import GroupRegister, NodeRegister, PresenceRegister, encode_capabilities
 from gossipgroups.settling import FAREWELLS
 from gossipgroups.status import Status
 from gossipgroups.swim.probe import Relay
 from gossipgroups.swim.relays import RELAYS
+from gossipgroups.wire.codec import pack_payload, pack_section
+from gossipgroups.wire.header import Header
+from gossipgroups.wire.messages import Ack, Cookie, Nack, Section
 from sims.checks import Broken
 from sims.checks.budgets import Meter
 from sims.checks.limits import LIMITS, check_datagram, check_limits
 from sims.checks.rest import rest_seconds
 from sims.engine import Process, address_of
-from sims.schedules import world as worlds
+from sims.schedules.faults import FAULTS
 from sims.schedules.operations import OPERATIONS
+from sims.schedules.stranger import HOMES
 from sims.schedules.world import CONFIG, World
 
 
-def calm(places: int = 3) -> World:
+def calm(places: int = 3, **options: Any) -> World:
     """A settled cluster with a group and a member at place 0."""
-    world = World(1, places, groups=("red",))
+    world = World(1, places, groups=("red",), **options)
     for place in range(places):
         world.start(place)
     world.simulation.advance(1)
@@ -286,9 +291,8 @@ def test_the_bound_of_rest_grows_with_the_constants() -> None:
     assert rest_seconds(CONFIG, 9) > bound
 
 
-def test_what_may_be_forgotten_may_vanish(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worlds, "CONFIG", CONFIG.but(forget_after=20.0))
-    world = calm()
+def test_what_may_be_forgotten_may_vanish() -> None:
+    world = calm(forget_after=20.0)
     world.simulation.submit(world.at(1), Create("short"))
     world.simulation.advance(1)
     world.simulation.submit(world.at(1), Delete("short"))
@@ -319,3 +323,139 @@ def test_a_budget_that_gives_too_much_is_seen() -> None:
 def test_every_operation_of_an_application_is_drawn() -> None:
     made = {type(make("g", "m", b"")) for _, _, make in OPERATIONS.values()}
     assert made == set(get_args(Command))
+
+
+# Strangers and faulty insiders.
+
+
+def sent_by(world: World, place: int) -> tuple[bytes, Process]:
+    """A datagram from one place to another, as the checks know it, and who is to get it."""
+    source, target = world.at(place), world.at(place + 1)
+    node = source.node
+    header = Header(node.node_id, target.node.node_id, 2**40).pack()
+    datagram = node._seal.seal(header, pack_payload([pack_section(Nack(1))]))
+    world.checks.sent(source, datagram, target.address, ())
+    return datagram, target
+
+
+def test_what_is_taken_in_twice_or_by_another_or_from_nobody_is_seen() -> None:
+    world = calm()
+    datagram, target = sent_by(world, 0)
+    home = world.at(0).address
+    world.checks.received(target, datagram, home)
+    world.checks.taken(target, datagram, home, None)
+    with pytest.raises(Broken, match="twice"):
+        world.checks.taken(target, datagram, home, None)
+    with pytest.raises(Broken, match="to another node"):
+        world.checks.taken(world.at(2), datagram, home, None)
+    to_it = Header(NodeId(b"stranger"), target.node.node_id, 1).pack()
+    made_up = target.node._seal.seal(to_it, pack_payload([pack_section(Nack(1))]))
+    with pytest.raises(Broken, match="no node has sent"):
+        world.checks.taken(target, made_up, home, None)
+
+
+def test_what_is_dropped_and_changes_something_or_without_reason_is_seen() -> None:
+    world = calm()
+    datagram, target = sent_by(world, 0)
+    home = world.at(0).address
+    world.checks.received(target, datagram, home)
+    world.checks.taken(target, datagram, home, "replayed")
+    for reason in ("forged", "encoding", "elsewhere"):
+        with pytest.raises(Broken, match=f"refused a datagram of .*{reason}") as raised:
+            world.checks.taken(target, datagram, home, reason)
+        assert raised.value.promise == "datagrams"
+    world.checks.taken(target, datagram, address_of(77), "elsewhere")
+    target.node.state.merge(GroupRegister("new", 1), 0.0)
+    with pytest.raises(Broken, match="holds something else"):
+        world.checks.taken(target, datagram, home, "replayed")
+
+
+@pytest.mark.parametrize("sealed", [False, True])
+def test_who_answers_a_stranger_with_more_than_it_sent_is_seen(sealed: bool) -> None:
+    world = calm(sealed=sealed)
+    process = world.at(0)
+
+    def answer(number: int, section: Section) -> bytes:
+        header = Header(process.node.node_id, NodeId(b"stranger"), number).pack()
+        return process.node._seal.seal(header, pack_payload([pack_section(section)]))
+
+    cookie, ack = answer(2**40, Cookie(1, bytes(8))), answer(2**40 + 1, Ack(1, 0))
+    with pytest.raises(Broken, match="bytes more"):
+        world.checks.sent(process, cookie, HOMES[0], ())
+    world.checks.received(process, bytes(200), HOMES[0])
+    world.checks.sent(process, cookie, HOMES[0], ())
+    if sealed:
+        with pytest.raises(Broken, match="to a stranger"):
+            world.checks.sent(process, ack, HOMES[0], ())
+    else:
+        world.checks.sent(process, ack, HOMES[0], ())
+
+
+@pytest.mark.parametrize("sealed", [False, True])
+def test_a_twin_is_refused_and_its_original_not_suspected(sealed: bool) -> None:
+    world = calm(sealed=sealed)
+    world.simulation.advance(5)
+    events = world.checks.tally.copy()
+    FAULTS["twin"].act(world, 1, 0.0)
+    (twin,) = world.twins.values()
+    assert twin.node.node_id == world.at(1).node.node_id
+    assert twin.node._seal is not world.at(1).node._seal or not sealed
+    world.simulation.advance(30)
+    assert world.checks.tally["refused: elsewhere"] > 20
+    assert world.checks.tally["twin taken in"] == 0
+    for what in ("status suspect", "status dead", "NodeSuspected", "NodeFailed"):
+        assert world.checks.tally[what] == events[what]
+    assert not any(process.node.stats.refutations for process in world.running.values())
+    # The twin itself is cut off, and finds that out.
+    assert not any(each.status is Status.ALIVE for each in others(twin))
+    world.come_to_rest()
+    assert not twin.running
+
+
+def others(process: Process) -> list[NodeRegister]:
+    node = process.node
+    return [each for each in node.state.replica.nodes.values() if each.node_id != node.node_id]
+
+
+def test_who_listens_to_a_twin_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Admission, "_moved", lambda *_: None)
+    world = calm()
+    FAULTS["twin"].act(world, 1, 0.0)
+    broken(world, "admission", "listened to the twin")
+
+
+@pytest.mark.parametrize("periods", FAULTS["clock ahead"].amount.usual)  # type: ignore[union-attr]
+def test_a_clock_that_is_far_ahead_does_no_harm(periods: float) -> None:
+    world = calm(4)
+    FAULTS["clock ahead"].act(world, 1, periods)
+    world.simulation.advance(40)
+    assert world.checks.tally["status suspect"] == 0
+    crashed = world.at(2)
+    world.simulation.crash(crashed, silent=True)
+    world.simulation.advance(20)
+    assert all(len(process.node.state.live) == 3 for process in world.running.values())
+    world.come_to_rest()
+
+
+def test_who_speaks_another_version_is_counted_and_gets_nothing() -> None:
+    world = calm()
+    FAULTS["other version"].act(world, 0, 0.0)
+    world.simulation.advance(10)
+    for process in world.running.values():
+        assert process.node.stats.refused["version"] > 2
+        assert len(process.node.state.replica.nodes) == 3
+    world.come_to_rest()
+    world.checks.outsiders[address_of(88)] = "other version"
+    with pytest.raises(Broken, match="another version"):
+        world.checks.sent(world.at(0), sent_by(world, 0)[0], address_of(88), ())
+
+
+def test_a_flood_of_changes_settles_after_it_stops() -> None:
+    world = calm()
+    FAULTS["flood"].act(world, 1, 100.0)
+    world.simulation.advance(1)
+    assert world.checks.tally["MemberCapabilitiesUpdated"] > 10
+    world.simulation.advance(4)
+    assert world.checks.missing(world.running.values()) == []
+    last = [process.node.state.views["red"]["member-1"].capabilities for process in world.running.values()]
+    assert last == [encode_capabilities([199])] * 3

@@ -32,20 +32,25 @@ from functools import partial
 import pytest
 from hypothesis import HealthCheck, find, given, settings
 
+from gossipgroups.admission import Admission
 from gossipgroups.budget import Budget
 from gossipgroups.contacts import Contacts
 from gossipgroups.convergence import Convergence, Settlement
 from gossipgroups.groups import view
 from gossipgroups.groups.epochs import epoch_of, exists
 from gossipgroups.groups.replica import Change, Replica
-from gossipgroups.ids import NodeId
+from gossipgroups.ids import Address, NodeId
 from gossipgroups.node import Node
 from gossipgroups.operations import Operations
 from gossipgroups.reconcile import Reconciler
 from gossipgroups.registers import NodeRegister, PresenceRegister, Register
 from gossipgroups.reports import Reports
 from gossipgroups.status import Status
+from gossipgroups.wire.header import Message
 from gossipgroups.wire.messages import Entry, Scope
+from gossipgroups.wire.outbox import Outbox
+from gossipgroups.wire.seal import TaggedSeal
+from gossipgroups.wire.window import Window
 from sims.checks import Broken
 from sims.explore import Campaign, examine
 from sims.schedules import Schedule, draw, dump, failure, load, replay, shrink
@@ -273,6 +278,49 @@ def raise_others_incarnation(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(NodeRegister, "become", broken)
 
 
+def take_in_twice(patch: pytest.MonkeyPatch) -> None:
+    """What was seen is taken in again."""
+    patch.setattr(Window, "accept", lambda self, number: True)
+
+
+def take_in_what_is_for_others(patch: pytest.MonkeyPatch) -> None:
+    """Whom a datagram was sent to is not looked at."""
+    rule = Admission.admit
+
+    def broken(self: Admission, message: Message, source: Address, now: float) -> None:
+        rule(self, message._replace(receiver=self._me), source, now)
+
+    patch.setattr(Admission, "admit", broken)
+    patch.setattr(Node, "_stray", lambda self, message, address, size: None)
+
+
+def open_what_is_damaged(patch: pytest.MonkeyPatch) -> None:
+    """The tag is not compared."""
+    patch.setattr(TaggedSeal, "open", lambda self, datagram: (datagram[9:31], datagram[31:]))
+
+
+def listen_to_twins(patch: pytest.MonkeyPatch) -> None:
+    """A sender is heard wherever it speaks."""
+
+    def broken(self: Admission, sender: object, node_id: NodeId, source: Address, now: float) -> None:
+        return None
+
+    patch.setattr(Admission, "_moved", broken)
+
+
+def answer_without_limit(patch: pytest.MonkeyPatch) -> None:
+    """Who has proved nothing is answered in full."""
+    patch.setattr(Outbox, "limit", lambda self, peer, size: None)
+
+
+def believe_echoes(patch: pytest.MonkeyPatch) -> None:
+    """An address from which the own question came back is never asked again."""
+    rule = Contacts._due_seeds
+    patch.setattr(
+        Contacts, "_due_seeds", lambda self: [each for each in rule(self) if each not in self._ours]
+    )
+
+
 MUTATIONS: tuple[Callable[[pytest.MonkeyPatch], None], ...] = (
     keep_bits,
     mix_stamps,
@@ -291,6 +339,12 @@ MUTATIONS: tuple[Callable[[pytest.MonkeyPatch], None], ...] = (
     never_repair,
     members_before_their_group,
     forget_the_dead,
+    take_in_twice,
+    take_in_what_is_for_others,
+    open_what_is_damaged,
+    listen_to_twins,
+    answer_without_limit,
+    believe_echoes,
 )
 
 

@@ -24,6 +24,7 @@ from sims.schedules.occurred import DISTINCT_CUTS, MUST_OCCUR, SEEDS_FOR_CUTS
 from sims.schedules.operations import OPERATIONS
 from sims.schedules.steps import (
     STEPS,
+    Attack,
     Condition,
     Cut,
     Fault,
@@ -34,6 +35,7 @@ from sims.schedules.steps import (
     Wait,
     Weather,
 )
+from sims.schedules.stranger import ATTACKS
 from sims.schedules.strategies import schedules
 
 PLAIN = Schedule(
@@ -72,12 +74,23 @@ def test_seeds_draw_all_kinds_of_step_and_fault_and_operation() -> None:
     assert {type(step) for step in steps} == set(STEPS.values())
     assert {step.what for step in steps if isinstance(step, Fault)} == set(FAULTS)
     assert {step.what for step in steps if isinstance(step, Operate)} == set(OPERATIONS)
+    assert {step.what for step in steps if isinstance(step, Attack)} == set(ATTACKS)
+
+
+def test_shares_of_the_seeds_are_sealed_recorded_and_forget() -> None:
+    drawn = [draw(seed) for seed in range(300)]
+    assert 70 <= sum(each.sealed for each in drawn) <= 130
+    assert 120 <= sum(each.recorded > 0 for each in drawn) <= 180
+    assert 50 <= sum(each.forget_after < 100 for each in drawn) <= 100
+    idle = [each for each in drawn if not each.recorded]
+    assert not any(isinstance(step, Attack) for each in idle for step in each.steps)
 
 
 def test_each_fault_and_operation_must_occur() -> None:
     named = {what for whats in MUST_OCCUR.values() for what in whats}
     assert set(OPERATIONS) <= named
     assert set(FAULTS) - {"jump"} <= named
+    assert set(ATTACKS) <= named
 
 
 def test_drawn_schedules_survive_the_document() -> None:
@@ -117,6 +130,8 @@ BAD = [
     ('{"seed": 1, "nodes": 3, "up": 3, "groups": [""]}', "group id is empty"),
     ('{"seed": 1, "nodes": 3, "up": 3, "groups": []}', "groups is empty"),
     ('{"seed": 1, "nodes": 3, "up": 3, "together": 0}', "together is 0: it must be 1 to"),
+    ('{"seed": 1, "nodes": 3, "up": 3, "recorded": 2}', "recorded is 2: it must be a share"),
+    ('{"seed": 1, "nodes": 3, "up": 3, "forget_after": 1}', "forget_after is 1: it must be 10 to 86400"),
 ]
 BAD_STEPS = [
     ('{"seconds": 1}', r"steps\[0\].do is null: it must be one of wait, operate"),
@@ -146,6 +161,10 @@ BAD_STEPS = [
     ),
     ('{"do": "weather", "line": {"latency": {"kind": "constant", "seconds": -1}}}', "latency seconds is -1"),
     ('{"do": "inflight", "what": "lose", "count": 0}', "1 to 10,000"),
+    ('{"do": "attack", "what": "bribe", "count": 1}', "no attack 'bribe': choose from send again"),
+    ('{"do": "attack", "what": "knock", "count": 0}', "1 to 10,000"),
+    ('{"do": "attack", "what": "knock", "count": 1, "seconds": -1}', "0 to 3600"),
+    ('{"do": "fault", "what": "flood", "place": 0}', r"1 to 1000 \(changes a second\)"),
 ]
 
 

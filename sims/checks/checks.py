@@ -8,12 +8,14 @@ from collections.abc import Iterable, Sequence
 from gossipgroups.events import Event
 from gossipgroups.ids import Address
 from gossipgroups.operations import Outcome
-from sims.checks.broken import Broken
+from sims.checks.admitted import Admitted
+from sims.checks.answered import Answered
 from sims.checks.budgets import meter
 from sims.checks.forward import Forward
 from sims.checks.holdings import Holdings, is_takeover
 from sims.checks.limits import check_datagram, check_limits
 from sims.checks.outcomes import Outcomes
+from sims.checks.outsiders import Outsiders
 from sims.checks.reports import Reports
 from sims.checks.rest import missing
 from sims.checks.settled import Settled
@@ -23,10 +25,6 @@ from sims.engine import Process, Simulation, Watcher
 
 LIMITS_EVERY = 8
 """Calls into a node between two looks at its limits; what overflows does not go away in one."""
-EXPECTED = ("own datagram", "replayed", "for another", "unproved")
-"""What nodes that keep the rules may refuse of each other: what a restarted process sends to its own address,
-what the network has duplicated, what was for the node that had the address before, and what came sooner than
-the news of its sender."""
 
 
 class Checks(Watcher):
@@ -36,12 +34,16 @@ class Checks(Watcher):
 
     def __init__(self) -> None:
         self.tally: Counter[str] = Counter()
+        self.outsiders: Outsiders = {}
+        """Who keeps no rules. Each is named before it comes."""
         self._holdings = Holdings()
         self._statuses = Statuses(self.tally)
         self._forward = Forward()
         self._settled = Settled(self._holdings, self.tally)
         self._reports = Reports(self._holdings, self._settled, self.tally)
         self._outcomes = Outcomes(self._reports, self.tally)
+        self._admitted = Admitted(self.outsiders, self.tally)
+        self._answered = Answered(self.outsiders, self.tally)
         self._calls = 0
         self._simulation: Simulation
 
@@ -54,14 +56,23 @@ class Checks(Watcher):
         self._simulation = simulation
 
     def started(self, process: Process) -> None:
+        if process.address in self.outsiders:
+            return
         self._holdings.add(process)
         meter(process.node, process.name)
         self._statuses.own(process)
 
     def called(self, process: Process, events: Sequence[Event], outcomes: Sequence[Outcome]) -> None:
+        if process.address in self.outsiders:
+            self._statuses.twin(process)
+            return
         holding = self._holdings[process.node.node_id]
         self._statuses.own(process)
         pairs = holding.look(self._simulation.now)
+        for register in holding.dropped:
+            self.tally["forgotten"] += 1
+            self._forward.forgotten(register)
+            self._admitted.forgotten(process, register)
         if pairs:
             self._statuses.changed(process, pairs)
             self._forward.changed(process, pairs)
@@ -79,6 +90,19 @@ class Checks(Watcher):
 
     def sent(self, process: Process, datagram: bytes, target: Address, arrivals: Sequence[float]) -> None:
         check_datagram(process, datagram)
+        self._admitted.sent(process, datagram)
+        if process.address not in self.outsiders:
+            self._answered.sent(process, datagram, target)
+
+    def received(self, process: Process, datagram: bytes, source: Address) -> None:
+        if process.address not in self.outsiders:
+            self._admitted.received(process)
+            self._answered.received(process, datagram, source)
+
+    def taken(self, process: Process, datagram: bytes, source: Address, reason: str | None) -> None:
+        if process.address not in self.outsiders:
+            self._admitted.taken(process, datagram, source, reason)
+            self._answered.taken(process, datagram, source, reason)
 
     def missing(self, processes: Iterable[Process]) -> list[str]:
         """What is missing to rest among these processes, which are all that run."""
@@ -91,6 +115,3 @@ class Checks(Watcher):
         self.tally["refutations"] += node.stats.refutations
         self.tally["stalls"] += node.stats.stalls
         self.tally["repairs"] += node._reconciler.started
-        refused = {why: many for why, many in node.stats.refused.items() if why not in EXPECTED}
-        if refused:
-            raise Broken("datagrams", f"{process.name} refused datagrams of its own kind: {refused}")

@@ -23,6 +23,8 @@ Mark = int
 Pair = tuple[Register | None, Register]
 """A register that was replaced, and by what."""
 NOTHING: Mark = 0
+FASTEST = 4.0
+"""How fast a clock may run at most: ages travel, so the fastest tells all others how old something is."""
 Key = tuple[object, ...]
 
 
@@ -110,6 +112,8 @@ class Holding:
         self.groups = NOTHING
         self.forgotten = 0
         """Registers that were dropped, and might be."""
+        self.dropped: list[Register] = []
+        """Those of the last look."""
         self._digest: int | None = None
         self._registers: dict[int, Register] = {}
         self._by_key: dict[Key, Register] = {}
@@ -117,6 +121,7 @@ class Holding:
     def look(self, now: float) -> list[Pair]:
         """What has changed since the last look, oldest first; `now` is the time since all began."""
         replica = self.process.node.state.replica
+        self.dropped.clear()
         if replica.digest == self._digest:
             return []
         self._digest = replica.digest
@@ -140,11 +145,12 @@ class Holding:
     def _forget(self, replica: Replica, now: float) -> None:
         """Registers were dropped: only what says no more than that something is gone, and nothing young."""
         for register in [each for each in self._by_key.values() if each.hash not in replica.by_hash]:
-            if now < self.process.node.config.forget_after or not is_over(replica, register):
+            if now * FASTEST < self.process.node.config.forget_after or not is_over(replica, register):
                 raise Broken("maps", f"{self.process.name} lost a register before its time: {register}")
             del self._by_key[register.key]
             del self._registers[register.hash]
             self.forgotten += 1
+            self.dropped.append(register)
 
     def follow(self, pairs: list[Pair]) -> list[str]:
         """Compute marks anew where registers changed; the groups looked at."""

@@ -3,6 +3,9 @@
 Law: at rest all replicas are equal, all digests are equal and those of the registers held, each node holds
 exactly those alive that run, every scope is settled at every node, events add up to it, and no operation
 waits.
+
+Where registers are forgotten while all look on, each node drops them when its own clock says so: what says no
+more than that something is gone is then not compared.
 """
 
 from __future__ import annotations
@@ -14,10 +17,13 @@ from gossipgroups.config import Config
 from gossipgroups.convergence import RETRY_GROWTH
 from gossipgroups.node import Node
 from gossipgroups.status import Status
-from sims.checks.holdings import is_live, registers_of, view_of
+from sims.checks.holdings import is_live, is_over, registers_of, view_of
 from sims.checks.outcomes import Outcomes
 from sims.checks.reports import Reports
 from sims.engine import Process
+
+LONG = 3600.0
+"""No run lasts so long, seconds."""
 
 
 def rest_seconds(config: Config, nodes: int) -> float:
@@ -56,7 +62,8 @@ def _quickly(processes: Sequence[Process]) -> list[str]:
         if live != ids or any(each.status is Status.SUSPECT for each in nodes):
             statuses = {each.name: each.status.name.lower() for each in nodes}
             wanting.append(f"{process.name} holds {statuses}")
-        if node.state.replica.digest != processes[0].node.state.replica.digest:
+        same = node.state.replica.digest == processes[0].node.state.replica.digest
+        if not same and not (_forgets(node) and _replica(node) == _replica(processes[0].node)):
             wanting.append(f"{process.name} has another digest than {processes[0].name}")
         if node._convergence.open:
             wanting.append(f"{process.name}: {sorted(map(repr, node._convergence.open))} not settled")
@@ -93,4 +100,13 @@ def _told(process: Process, reports: Reports) -> list[str]:
 
 
 def _replica(node: Node) -> frozenset[bytes]:
-    return frozenset(each.packed for each in registers_of(node.state.replica))
+    """What is compared."""
+    replica = node.state.replica
+    forgets = _forgets(node)
+    return frozenset(
+        each.packed for each in registers_of(replica) if not (forgets and is_over(replica, each))
+    )
+
+
+def _forgets(node: Node) -> bool:
+    return node.config.forget_after < LONG

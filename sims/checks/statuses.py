@@ -25,6 +25,7 @@ class Statuses:
     def __init__(self, tally: Counter[str]) -> None:
         self._tally = tally
         self._reached: dict[NodeId, int] = {}
+        self._by_twins: dict[NodeId, int] = {}
         self._contents: dict[tuple[NodeId, int], Content] = {}
 
     def own(self, process: Process) -> None:
@@ -37,6 +38,11 @@ class Statuses:
         if own.status not in (Status.ALIVE, Status.LEFT):
             raise Broken("status", f"{process.name} holds itself {own.status.name}")
 
+    def twin(self, process: Process) -> None:
+        """Note how far a twin has raised the incarnation of the node that both are."""
+        own = process.node.state.own
+        self._by_twins[own.node_id] = max(self._by_twins.get(own.node_id, 0), own.incarnation)
+
     def changed(self, process: Process, pairs: list[Pair]) -> None:
         """Check what a node has learnt of nodes."""
         for old, new in pairs:
@@ -46,7 +52,7 @@ class Statuses:
     def _check(self, process: Process, old: NodeRegister | None, new: NodeRegister) -> None:
         if new.node_id not in self._reached:
             raise Broken("incarnation", f"{process.name} holds {new.name}, which never ran: {new}")
-        if new.incarnation > self._reached[new.node_id]:
+        if new.incarnation > max(self._reached[new.node_id], self._by_twins.get(new.node_id, 0)):
             raise Broken(
                 "incarnation",
                 f"{process.name} holds incarnation {new.incarnation} of {new.name}, "

@@ -80,6 +80,7 @@ class Simulation(Agenda):
         self._closely = any(each.closely for each in watchers)
         self._called_takers = takers(watchers, "called")
         self._received_takers = takers(watchers, "received")
+        self._taken_takers = takers(watchers, "taken")
         self._sent_takers = takers(watchers, "sent")
         for each in watchers:
             each.began(self)
@@ -103,8 +104,6 @@ class Simulation(Agenda):
         buffer_bytes: int = SOCKET_BUFFER,
     ) -> Process:
         """Start a process on a free address; its node's name is that of its machine unless given."""
-        if address in self.processes:
-            raise ValueError(f"{address} is in use by {self.processes[address].name}")
         clock = clock or Clock(self.random.random() * 100, since=self.now)
         node = Node(
             name=name or address.host,
@@ -115,15 +114,24 @@ class Simulation(Agenda):
             now=clock.read(self.now),
             omit=omit,
         )
+        process = self.adopt(node, address, clock, buffer_bytes=buffer_bytes)
+        self.did("start", process)
+        node.seek(tuple(seeds), clock.read(self.now))
+        self._called(process)
+        return process
+
+    def adopt(
+        self, node: Node, address: Address, clock: Clock, *, buffer_bytes: int = SOCKET_BUFFER
+    ) -> Process:
+        """Let a node that was made elsewhere run on a free address, whatever it holds to be its own."""
+        if address in self.processes:
+            raise ValueError(f"{address} is in use by {self.processes[address].name}")
         self._started += 1
         process = Process(self._started, node, address, clock, self.cost, buffer_bytes=buffer_bytes)
         self.processes[address] = process
         self.silent.discard(address.host)
         for each in self._watchers:
             each.started(process)
-        self.did("start", process)
-        node.seek(tuple(seeds), clock.read(self.now))
-        self._called(process)
         self._wake(process, self.now)
         return process
 
@@ -239,6 +247,10 @@ class Simulation(Agenda):
             self.tally["overtaken"] += 1
         else:
             self._last_on[line] = number
+        self.arrive(datagram, source, target)
+
+    def arrive(self, datagram: bytes, source: Address, target: Address) -> None:
+        """A datagram arrives now, whoever has sent it: its source is anybody's word."""
         process = self.processes.get(target)
         if process is not None:
             if not process.take(datagram, source):
@@ -267,7 +279,9 @@ class Simulation(Agenda):
         for datagram, source in inbox:
             for each in self._received_takers:
                 each.received(process, datagram, source)
-            node.receive(datagram, source, now)
+            reason = node.receive(datagram, source, now)
+            for each in self._taken_takers:
+                each.taken(process, datagram, source, reason)
             if self._closely:
                 self._called(process)
         if refusals:

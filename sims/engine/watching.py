@@ -32,6 +32,9 @@ class Watcher:
     def received(self, process: Process, datagram: bytes, source: Address) -> None:
         """A node is about to be given a datagram."""
 
+    def taken(self, process: Process, datagram: bytes, source: Address, reason: str | None) -> None:
+        """A node has taken a datagram in, or dropped it for this reason."""
+
     def sent(self, process: Process, datagram: bytes, target: Address, arrivals: Sequence[float]) -> None:
         """A process has sent a datagram, which arrives at these times."""
 

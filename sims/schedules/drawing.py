@@ -18,6 +18,7 @@ from sims.schedules.faults import FAULTS
 from sims.schedules.operations import OPERATIONS
 from sims.schedules.schedule import Schedule
 from sims.schedules.steps import (
+    Attack,
     Calm,
     Clear,
     Condition,
@@ -31,12 +32,19 @@ from sims.schedules.steps import (
     Wait,
     Weather,
 )
+from sims.schedules.stranger import ATTACKS
+from sims.schedules.world import CONFIG
 
 GROUPS = ("red", "green", "blue")
 FEWEST, MOST = 2, 12
 LARGE = 128
 LARGE_SHARE = 0.005
 """Share of the seeds that have `LARGE` nodes."""
+SEALED_SHARE = 1 / 3
+"""Share of the schedules whose cluster has keys."""
+ATTACKS_WEIGHT = 4
+FORGET_AFTER = (CONFIG.forget_after,) * 3 + (20.0,)
+"""Most forget nothing: they last for minutes at most."""
 LATENCIES: tuple[Latency, ...] = (
     Constant(0.001),
     Constant(0.05),
@@ -172,6 +180,24 @@ class Draws:
         what: Literal["lose", "repeat"] = self.chance.choice(("lose", "repeat"))
         return (InFlight(what, self.chance.randint(1, 8)),)
 
+    def attack(self) -> Steps:
+        if self.chance.random() < 0.1:
+            return self._echoes()
+        what, count = self.chance.choice(tuple(ATTACKS)), self.chance.choice((1, 8, 64))
+        return (Attack(what, count, self.chance.choice((0.0, 0.5, 5.0))),)
+
+    def _echoes(self) -> Steps:
+        """A process that nobody knows yet asks who is there, and hears nothing but its own questions."""
+        place = self.place
+        return (
+            Partition(((place,),)),
+            self._fault("crash", place),
+            self._fault("start elsewhere", place),
+            Attack("send back", 64, 1.0),
+            Wait(2.0),
+            Heal(),
+        )
+
 
 KINDS: tuple[tuple[int, Callable[[Draws], Steps]], ...] = (
     (4, Draws.wait),
@@ -188,8 +214,10 @@ KINDS: tuple[tuple[int, Callable[[Draws], Steps]], ...] = (
     (2, Draws.weather),
     (1, Draws.condition),
     (1, Draws.in_flight),
+    (ATTACKS_WEIGHT, Draws.attack),
 )
-"""Kinds of step with their usual weight; the first is waiting, which none leaves out."""
+"""Kinds of step with their usual weight; the first is waiting, which none leaves out, and the last is the
+stranger's, of which there are none where it records nothing."""
 
 
 def is_large(seed: int, share: float = LARGE_SHARE) -> bool:
@@ -205,6 +233,8 @@ def draw(seed: int, large_share: float = LARGE_SHARE) -> Schedule:
     groups = GROUPS[: chance.choice((1, 1, 2, 3))]
     draws = Draws(chance, nodes, groups, chance.choice((0.0, 0.1, 0.5)))
     weights = [usual * chance.choice((0, 1, 1, 4)) for usual, _ in KINDS]
+    recorded = chance.choice((0.0, 0.0, 0.2, 1.0))
+    weights[-1] = ATTACKS_WEIGHT * bool(recorded) * chance.choice((1, 4))
     weights[0] = KINDS[0][0] * chance.choice((2, 4))
     count = chance.randint(4, 16) if large else chance.randint(12, 72)
     kinds = [draw_steps for _, draw_steps in chance.choices(KINDS, weights, k=count)]
@@ -218,5 +248,8 @@ def draw(seed: int, large_share: float = LARGE_SHARE) -> Schedule:
         head_start=chance.choice((0.0, 0.5)),
         together=chance.choice((8, 1)),
         groups=groups,
+        sealed=chance.random() < SEALED_SHARE,
+        recorded=recorded,
+        forget_after=chance.choice(FORGET_AFTER),
         steps=tuple(step for draw_steps in kinds for step in draw_steps(draws)),
     )

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sims.engine.process import SOCKET_BUFFER
+from sims.schedules.insiders import flood, put_clock_ahead, start_other_version, start_twin
 
 if TYPE_CHECKING:
     from sims.schedules.world import World
@@ -99,5 +100,19 @@ FAULTS: dict[str, Kind] = {
         lambda world, place, seconds: world.jump(place, seconds),
         Amount("seconds", -30.0, 86_400.0, (-3.0, -0.5, -0.05, 0.5, 5.0, 60.0, 3600.0)),
     ),
+    "twin": Kind(
+        1,
+        lambda world, place: world.can_act(place) and not world.has_twin(place),
+        lambda world, place, _: start_twin(world, place),
+    ),
+    "other version": Kind(1, _up, lambda world, place, _: start_other_version(world)),
+    "clock ahead": Kind(
+        1,
+        _can_act,
+        put_clock_ahead,
+        # The last is just before the clock's highest value, from which it begins anew.
+        Amount("periods", 1.0, 2.0**40 - 1, (100.0, 1e6, 2.0**40 - 20)),
+    ),
+    "flood": Kind(1, _can_act, flood, Amount("changes a second", 1.0, 1000.0, (20.0, 100.0))),
 }
 """All kinds of fault at a place, by name."""

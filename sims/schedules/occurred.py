@@ -6,7 +6,9 @@ from collections import Counter
 
 from sims.schedules.faults import FAULTS
 from sims.schedules.operations import OPERATIONS
+from sims.schedules.stranger import ATTACKS
 
+INSIDERS = ("twin", "other version", "clock ahead", "flood")
 DISTINCT_CUTS = 50
 """Partitions, told apart by their sides, that a campaign of `SEEDS_FOR_CUTS` seeds or more must have."""
 SEEDS_FOR_CUTS = 1000
@@ -14,7 +16,7 @@ SEEDS_FOR_CUTS = 1000
 MUST_OCCUR: dict[str, tuple[str, ...]] = {
     "operation": (*OPERATIONS, "member taken over"),
     "process": (
-        *(what for what in FAULTS if what not in ("skew", "jump")),
+        *(what for what in FAULTS if what not in ("skew", "jump", *INSIDERS)),
         *("quick", "stopped, told", "stopped, not told", "stalls", "port refused", "overflow"),
     ),
     "clock": ("skew", "jump forward", "jump back"),
@@ -27,9 +29,16 @@ MUST_OCCUR: dict[str, tuple[str, ...]] = {
         *("lost", "duplicated", "reordered", "overtaken", "cut", "no room", "too large"),
         *("lost in flight", "repeated in flight"),
     ),
+    "stranger": (*ATTACKS, "stranger answered", "brought by a stranger"),
+    "insider": (*INSIDERS, "twin taken in"),
+    "refused": (
+        *("refused: replayed", "refused: elsewhere", "refused: unproved", "refused: for another"),
+        *("refused: own datagram", "refused: version", "refused: forged", "refused: unknown key"),
+        *("refused: not sealed", "refused: sealed", "refused: cluster or checksum", "refused: size"),
+    ),
     "status": (
         *("status alive", "status suspect", "status dead", "status left", "status dead to alive"),
-        *("refutations", "repairs"),
+        *("refutations", "repairs", "forgotten"),
     ),
     "settled": ("settled group", "settled root", "settled whole"),
     "event": (

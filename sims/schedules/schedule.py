@@ -12,6 +12,8 @@ from sims.schedules.steps import Step
 from sims.schedules.world import CONFIG, World
 
 MAX_PLACES = 1024
+SOONEST = 10.0
+"""The shortest `forget_after`, seconds."""
 MAX_TOGETHER = 1_000_000
 
 
@@ -31,6 +33,12 @@ class Schedule:
     """`Config.settle_together`."""
     groups: tuple[str, ...] = ("red",)
     """The groups that steps may name."""
+    sealed: bool = False
+    """Whether the cluster has keys."""
+    recorded: float = 0.0
+    """Share of all datagrams that the stranger records."""
+    forget_after: float = CONFIG.forget_after
+    """`Config.forget_after`, seconds."""
     steps: tuple[Step, ...] = ()
 
     def __post_init__(self) -> None:
@@ -42,6 +50,13 @@ class Schedule:
             raise InvalidValue(f"head_start is {self.head_start}: it must be 0 to 3600 seconds")
         if not 1 <= self.together <= MAX_TOGETHER:
             raise InvalidValue(f"together is {self.together}: it must be 1 to {MAX_TOGETHER} scopes")
+        if not 0 <= self.recorded <= 1:
+            raise InvalidValue(f"recorded is {self.recorded}: it must be a share, 0 to 1")
+        if not SOONEST <= self.forget_after <= CONFIG.forget_after:
+            raise InvalidValue(
+                f"forget_after is {self.forget_after}: "
+                f"it must be {SOONEST:g} to {CONFIG.forget_after:g} seconds"
+            )
         if not self.groups:
             raise InvalidValue("groups is empty: name at least one")
         for name in self.groups:
@@ -62,7 +77,14 @@ class Schedule:
 def begin(schedule: Schedule, watchers: Sequence[Watcher] = ()) -> World:
     """The world before the first step."""
     world = World(
-        schedule.seed, schedule.nodes, groups=schedule.groups, together=schedule.together, watchers=watchers
+        schedule.seed,
+        schedule.nodes,
+        groups=schedule.groups,
+        together=schedule.together,
+        sealed=schedule.sealed,
+        recorded=schedule.recorded,
+        forget_after=schedule.forget_after,
+        watchers=watchers,
     )
     for place in range(schedule.up):
         world.start(place)

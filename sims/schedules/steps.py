@@ -14,6 +14,7 @@ from gossipgroups.testing.medium import Line
 from sims.engine import host_of
 from sims.schedules.faults import FAULTS
 from sims.schedules.operations import OPERATIONS
+from sims.schedules.stranger import ATTACKS
 from sims.schedules.world import World
 
 MEMBER_OF_ALL = "shared"
@@ -233,8 +234,41 @@ class InFlight(Step):
         act(self.count)
 
 
+@dataclass(frozen=True, slots=True)
+class Attack(Step):
+    """The stranger sends so many datagrams of a kind within the next seconds, once it has recorded any."""
+
+    what: str
+    count: int
+    seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.what not in ATTACKS:
+            raise InvalidValue(f"no attack {self.what!r}: choose from {', '.join(ATTACKS)}")
+        if not 1 <= self.count <= 10_000:
+            raise InvalidValue(f"{self.count} datagrams of an attack: it must be 1 to 10,000")
+        if not 0 <= self.seconds <= 3600:
+            raise InvalidValue(f"an attack of {self.seconds} seconds: it must be 0 to 3600")
+
+    def take(self, world: World) -> None:
+        world.stranger.work(self.what, self.count, self.seconds)
+
+
 STEPS: dict[str, type[Step]] = {
     each.__name__.lower(): each
-    for each in (Wait, Operate, Clear, Fault, Cut, Partition, Heal, Calm, Weather, Condition, InFlight)
+    for each in (
+        Wait,
+        Operate,
+        Clear,
+        Fault,
+        Cut,
+        Partition,
+        Heal,
+        Calm,
+        Weather,
+        Condition,
+        InFlight,
+        Attack,
+    )
 }
 """All kinds of step, by the name under which they are written."""

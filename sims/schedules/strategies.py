@@ -14,6 +14,7 @@ from sims.schedules.faults import FAULTS
 from sims.schedules.operations import OPERATIONS
 from sims.schedules.schedule import Schedule
 from sims.schedules.steps import (
+    Attack,
     Calm,
     Clear,
     Condition,
@@ -27,6 +28,7 @@ from sims.schedules.steps import (
     Wait,
     Weather,
 )
+from sims.schedules.stranger import ATTACKS
 
 MOST_NODES = 6
 MOST_SCENES = 6
@@ -88,6 +90,12 @@ def steps(nodes: int, groups: tuple[str, ...]) -> st.SearchStrategy[Step]:
         st.builds(Weather, lines()),
         st.builds(Condition, st.sampled_from(("egress", "ingress")), places, lines()),
         st.builds(InFlight, st.sampled_from(("lose", "repeat")), st.integers(1, 8)),
+        st.builds(
+            Attack,
+            st.sampled_from(tuple(ATTACKS)),
+            st.sampled_from((1, 8, 64)),
+            st.sampled_from((0.0, 0.5, 5.0)),
+        ),
     )
 
 
@@ -106,5 +114,7 @@ def schedules(draw: st.DrawFn) -> Schedule:
         head_start=draw(st.sampled_from((0.0, 0.5))),
         together=draw(st.sampled_from((8, 1))),
         groups=groups,
+        sealed=draw(st.booleans()),
+        recorded=draw(st.sampled_from((0.0, 0.2, 1.0))),
         steps=tuple(step for scene in scenes for step in scene),
     )

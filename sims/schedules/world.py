@@ -10,14 +10,18 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from gossipgroups.config import Config
-from gossipgroups.ids import Address
+from gossipgroups.ids import Address, NodeId
+from gossipgroups.keys import Key, KeyRing
 from gossipgroups.testing.medium import Line
 from sims.checks import Broken, Checks, rest_seconds
 from sims.engine import Cost, Process, Simulation, Watcher, address_of, host_of
 from sims.engine.process import SOCKET_BUFFER
 from sims.engine.simulation import BASE_PORT
+from sims.schedules.stranger import Stranger
 
 CALM = Line()
+KEYS = KeyRing([Key(bytes(range(32)))])
+"""Of sealed clusters."""
 COST = Cost(turn=0.0005, received=0.00002, sent=0.00002)
 CONFIG = Config.lan().but(
     awareness_limit=3,
@@ -44,20 +48,29 @@ class World:
         *,
         groups: Sequence[str],
         together: int = CONFIG.settle_together,
+        sealed: bool = False,
+        recorded: float = 0.0,
+        forget_after: float = CONFIG.forget_after,
         watchers: Sequence[Watcher] = (),
     ) -> None:
         self.places = places
         self.groups = tuple(groups)
         self.checks = Checks()
+        self.stranger = Stranger(seed, recorded, self.checks.outsiders)
         self.simulation = Simulation(
             seed,
-            CONFIG.but(settle_together=together),
+            CONFIG.but(settle_together=together, forget_after=forget_after),
             line=CALM,
             cost=COST,
-            watchers=(*watchers, self.checks),
+            keys=KEYS if sealed else None,
+            watchers=(*watchers, self.stranger, self.checks),
         )
         self.cuts: set[str] = set()
         """The partitions that occurred, each as its sides of places."""
+        self.twins: dict[NodeId, Process] = {}
+        """Those that run, by the node that they are too."""
+        self.calms = 0
+        """How often all has been calmed."""
         self._last: dict[int, Process] = {}
         self._generation: Counter[int] = Counter()
         self._behind: dict[int, float] = {}
@@ -97,6 +110,10 @@ class World:
     def can_act(self, place: int) -> bool:
         """Whether a process here can call its coordinator."""
         return self.is_up(place) and not self._last[place].paused
+
+    def has_twin(self, place: int) -> bool:
+        """Whether the node here runs elsewhere too."""
+        return self._last[place].node.node_id in self.twins
 
     def place(self, drawn: int, wanted: Callable[[int], bool]) -> int | None:
         """The first place from the one drawn at which a step makes sense, if there is any."""
@@ -172,7 +189,15 @@ class World:
             self.checks.at_rest(process)
 
     def calm(self) -> None:
-        """Undo all faults of the network, and let all processes run as they should; clocks stay."""
+        """Undo all faults of the network, and let all processes run as they should; clocks stay.
+
+        The stranger stops, and twins end: who hears a twin before its original takes it for the node.
+        """
+        self.calms += 1
+        self.stranger.stop()
+        for twin in self.twins.values():
+            self.simulation.crash(twin, silent=True)
+        self.twins.clear()
         self.mend()
         self.simulation.medium.clear()
         self.simulation.medium.line = CALM

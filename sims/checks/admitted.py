@@ -1,0 +1,124 @@
+"""Admission: what nodes take in, and what they drop, whoever has sent it, and how often.
+
+    once       a node takes in what nodes have sent, to it, each datagram once at most
+    nothing    what is dropped, and what is sent to anybody, changes nothing that is held
+    twins      a node that has heard another in the last minute takes in nothing from its twin elsewhere
+    kind       what a node has sent to another is dropped for a few reasons only
+
+Law: datagrams are told apart by their bytes, and by sender and number, read here from the header.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from gossipgroups.admission import ELSEWHERE
+from gossipgroups.ids import ANYBODY, Address, NodeId
+from gossipgroups.keys import KEY_ID_BYTES
+from gossipgroups.registers import NodeRegister, Register
+from gossipgroups.wire.header import HEADER_BYTES, Header, unpack_header
+from gossipgroups.wire.seal import TAG_BYTES
+from sims.checks.broken import Broken
+from sims.checks.outsiders import Outsiders
+from sims.engine import Process
+
+EXPECTED = ("own datagram", "replayed", "for another", "unproved")
+"""What nodes that keep the rules may refuse of each other: what a restarted process sends to its own address,
+what the network has duplicated, what was for the node that had the address before, and what came sooner than
+the news of its sender."""
+
+
+def header_of(process: Process, datagram: bytes) -> Header:
+    """The header of a datagram of this process's cluster: it is in the clear."""
+    at = 1 + (TAG_BYTES if process.node.keys is None else KEY_ID_BYTES)
+    return unpack_header(datagram[at : at + HEADER_BYTES])
+
+
+class Admitted:
+    """The check of admission."""
+
+    def __init__(self, outsiders: Outsiders, tally: Counter[str]) -> None:
+        self._outsiders = outsiders
+        self._tally = tally
+        self._makers: dict[bytes, Process] = {}
+        self._taken: set[tuple[NodeId, NodeId, int]] = set()
+        self._heard: dict[tuple[NodeId, NodeId], float] = {}
+        """By who heard and whom: when last, by the clock of who heard."""
+        self._digest = 0
+
+    def sent(self, process: Process, datagram: bytes) -> None:
+        """A process has sent this. Without keys a twin may send the same bytes: they are the original's."""
+        if process.address in self._outsiders:
+            self._makers.setdefault(datagram, process)
+        else:
+            self._makers[datagram] = process
+
+    def forgotten(self, process: Process, register: Register) -> None:
+        """A node has forgotten this. With a node's register goes where it was heard."""
+        if isinstance(register, NodeRegister):
+            self._heard.pop((process.node.node_id, register.node_id), None)
+
+    def received(self, process: Process) -> None:
+        """A node is about to be given a datagram."""
+        self._digest = process.node.state.replica.digest
+
+    def taken(self, process: Process, datagram: bytes, source: Address, reason: str | None) -> None:
+        """Check what a node made of a datagram."""
+        maker = self._makers.get(datagram)
+        if reason is None:
+            self._accepted(process, maker, datagram, source)
+        else:
+            self._tally[f"refused: {reason}"] += 1
+            self._unchanged(process, reason)
+            if maker is not None:
+                self._dropped(process, maker, source, reason)
+
+    def _accepted(self, process: Process, maker: Process | None, datagram: bytes, source: Address) -> None:
+        node = process.node
+        if maker is None:
+            # Without keys anybody can ask who is there.
+            if node.keys is not None or node.read(datagram).receiver != ANYBODY:
+                raise Broken("admission", f"{process.name} took in what no node has sent")
+            self._unchanged(process, "a question")
+            return
+        header = header_of(process, datagram)
+        kind = self._outsiders.get(maker.address)
+        if kind == "other version":
+            raise Broken("admission", f"{process.name} took in a datagram of another version")
+        if header.receiver == ANYBODY:
+            self._unchanged(process, "a question")
+            return
+        if header.receiver != node.node_id:
+            raise Broken("admission", f"{process.name} took in what {maker.name} sent to another node")
+        if (node.node_id, header.sender, header.number) in self._taken:
+            raise Broken("admission", f"{process.name} took in number {header.number} of {maker.name} twice")
+        self._taken.add((node.node_id, header.sender, header.number))
+        now = node._clock.now
+        pair = (node.node_id, header.sender)
+        if self._outsiders.get(source) == "twin":
+            self._tally["twin taken in"] += 1
+            if pair in self._heard and now - self._heard[pair] < ELSEWHERE:
+                raise Broken(
+                    "admission", f"{process.name} listened to the twin of {maker.name}, which it hears"
+                )
+        else:
+            self._heard[pair] = now
+
+    def _dropped(self, process: Process, maker: Process, source: Address, reason: str) -> None:
+        kind = self._outsiders.get(maker.address)
+        if kind == "other version":
+            right = reason == "version"
+        elif reason == "elsewhere":
+            # Where a node is at home its register tells. Until that is held, the place at which it was heard
+            # first counts, and a stranger that was quicker than the node itself may have chosen that.
+            deaf = maker.node.node_id not in process.node.state.replica.nodes
+            self._tally["deaf until the register comes"] += deaf and source == maker.address
+            right = source != maker.address or kind == "twin" or deaf
+        else:
+            right = reason in EXPECTED
+        if not right:
+            raise Broken("datagrams", f"{process.name} refused a datagram of {maker.name}: {reason}")
+
+    def _unchanged(self, process: Process, what: str) -> None:
+        if process.node.state.replica.digest != self._digest:
+            raise Broken("admission", f"{process.name} dropped a datagram ({what}), and holds something else")
