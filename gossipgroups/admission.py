@@ -90,7 +90,7 @@ class Admission:
         if sender is None:
             sender = self._first(message, source, now)
         elif source != sender.source:
-            self._moved(sender, message.sender, source, now)
+            self._moved(sender, message, source, now)
         if not sender.window.accept(message.number):
             raise BadPacket("replayed")
         sender.heard = now
@@ -159,10 +159,13 @@ class Admission:
             for section in message.sections
         )
 
-    def _moved(self, sender: _Sender, node_id: NodeId, source: Address, now: float) -> None:
-        """A known sender at another address: its twin, unless the old place is silent or was not its own."""
-        register = self._replica.nodes.get(node_id)
+    def _moved(self, sender: _Sender, message: Message, source: Address, now: float) -> None:
+        """A known sender at another address: its twin, unless the old place is silent or was not its own.
+
+        Nor is it who answers a ping under way: a seed that was asked through a relay answers by itself.
+        """
+        register = self._replica.nodes.get(message.sender)
         at_home = register is not None and register.address == source
-        if not at_home and now - sender.heard < ELSEWHERE:
+        if not at_home and now - sender.heard < ELSEWHERE and not self._answers(message.sections):
             raise BadPacket("elsewhere")
         sender.source = source

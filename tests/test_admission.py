@@ -148,6 +148,17 @@ def test_a_sender_is_heard_from_one_place_at_a_time_but_always_from_home() -> No
     assert rig.give(1, source=an_address(50), now=2.0 + ELSEWHERE) is None
 
 
+def test_who_answers_a_ping_under_way_may_do_so_from_another_place() -> None:
+    # A seed behind a relay: the cookie came through it, the answer comes from the seed, unknown until then.
+    rig = Rig(sealed=False)
+    rig.awaited = {6, 7}
+    assert rig.give(5, Cookie(6, NO_COOKIE), source=an_address(50)) is None
+    assert rig.give(5, Ack(8, 0)) == "elsewhere"
+    assert rig.give(5, Ack(7, 0), number=1) == "replayed"
+    assert rig.give(5, Ack(7, 0)) is None
+    assert rig.give(5, source=an_address(50)) == "elsewhere"
+
+
 def test_once_a_sender_was_forgotten_whoever_is_new_must_prove_to_be_fresh() -> None:
     rig = Rig()
     assert rig.give(1, number=7) is None
