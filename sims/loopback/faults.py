@@ -18,7 +18,7 @@ from sims.loopback.cluster import BOOT, Cluster, WorkerFailed, open_cluster
 from sims.loopback.figures import Blocked, Figure, Skipped, Split, Stopped
 from sims.loopback.ledger import Change, Record
 from sims.loopback.namespaces import Network, obstacle, open_network
-from sims.loopback.options import FAULT_PHASES, ROTATION, Options
+from sims.loopback.options import FAULT_PHASES, HOSTILE, ROTATION, Options
 from sims.loopback.progress import Progress
 
 NAMES = [f"node-{place}" for place in range(5)]
@@ -56,12 +56,18 @@ async def measure_faults(options: Options, progress: Progress) -> dict[str, Figu
         progress.doing("rotation")
         figures["rotation"] = await measure_rotation(options)
         progress.step()
+    if HOSTILE in options.phases:
+        from sims.loopback.hostile.measure import measure_hostile  # noqa: PLC0415  (so does this)
+
+        for keyed in (False, True):
+            figures |= await measure_hostile(options, progress.doing, keyed=keyed)
+        progress.step()
     return figures
 
 
 def fault_steps(options: Options) -> int:
     """How many steps `measure_faults` takes."""
-    return len({*FAULT_PHASES, ROTATION} & set(options.phases))
+    return len({*FAULT_PHASES, ROTATION, HOSTILE} & set(options.phases))
 
 
 @asynccontextmanager

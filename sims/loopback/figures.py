@@ -187,6 +187,47 @@ class Rotation:
 
 
 @dataclass(frozen=True, slots=True)
+class Assault:
+    """What one kind of hostile traffic got out of a cluster. Bytes without headers of IP and UDP."""
+
+    sent: int
+    sent_bytes: int
+    returned: int
+    """Datagrams that came back to any of the attacker's addresses, or to those in whose name he sent."""
+    returned_bytes: int
+    refused: dict[str, int]
+    """By reason, of all nodes."""
+    broken: list[str]
+    """The bounds that were not kept, in words."""
+    late: int = 0
+    """Replays that were taken in, each of a datagram that had been refused when it came first."""
+
+    @property
+    def sound(self) -> bool:
+        """Whether every bound was kept."""
+        return not self.broken
+
+
+@dataclass(frozen=True, slots=True)
+class Life:
+    """What the members of a cluster saw of each other before or during attacks."""
+
+    join: Rounds
+    leave: Rounds
+    kill: Rounds
+    suspicions: int
+    failures: int
+    growth: int | None
+    """KiB by which the process that grew most was larger than at first."""
+    broken: list[str]
+
+    @property
+    def sound(self) -> bool:
+        """Whether every bound was kept."""
+        return not self.broken
+
+
+@dataclass(frozen=True, slots=True)
 class Skipped:
     """A phase that cannot run here, and why."""
 
@@ -194,4 +235,18 @@ class Skipped:
     sound: bool = True
 
 
-Figure = Start | Rounds | Idle | Memory | Strays | Blocked | Stopped | Split | Flood | Rotation | Skipped
+Figure = (
+    Start
+    | Rounds
+    | Idle
+    | Memory
+    | Strays
+    | Blocked
+    | Stopped
+    | Split
+    | Flood
+    | Rotation
+    | Assault
+    | Life
+    | Skipped
+)

@@ -49,6 +49,16 @@ class Network:
         return [["ip", "netns", "exec", node] for node in self._nodes]
 
     @property
+    def hub(self) -> str:
+        """The namespace of the bridges; the link of node n is `port<n>` there."""
+        return self._hub
+
+    @property
+    def namespaces(self) -> list[str]:
+        """The namespace of each node."""
+        return list(self._nodes)
+
+    @property
     def endpoints(self) -> list[str]:
         """The address of each node."""
         return [f"10.77.0.{place + 1}:{PORT}" for place in range(len(self._nodes))]

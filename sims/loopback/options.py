@@ -17,7 +17,9 @@ FAULT_PHASES = ("blocked", "stopped", "split", "flood")
 """Each on a cluster of five processes of its own."""
 ROTATION = "rotation"
 """On a cluster of `--nodes` processes of its own."""
-PHASES = (*CLUSTER_PHASES, *FAULT_PHASES, ROTATION)
+HOSTILE = "hostile"
+"""On two clusters of five processes, without keys and with."""
+PHASES = (*CLUSTER_PHASES, *FAULT_PHASES, ROTATION, HOSTILE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,8 @@ class Options:
     split: float = 40.0
     flood: float = 60.0
     rate: int = 20_000
+    seconds: float = 60.0
+    bound: float = 1.0
     limit: float = 120.0
     as_json: bool = False
 
@@ -92,9 +96,23 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
         "--rate",
         type=int,
         default=default.rate,
-        help="datagrams a second of the flood (default %(default)s)",
+        help="datagrams a second of a flood (default %(default)s)",
     )
     add("--rotate", action="store_true", help="change the key of a cluster of --nodes processes")
+    add("--hostile", action="store_true", help="attack five processes, without keys and with")
+    add(
+        "--seconds",
+        type=float,
+        default=default.seconds,
+        help="seconds of attacks on each of the two (default %(default)g)",
+    )
+    add(
+        "--bound",
+        type=float,
+        default=default.bound,
+        help="seconds within which all must be told of a change meanwhile, and by which the median kill may "
+        "be found out later than before (default %(default)g)",
+    )
     add(
         "--limit",
         type=float,
@@ -104,14 +122,14 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
     add("--json", action="store_true", dest="as_json", help="print one JSON object instead of a table")
     given = parser.parse_args(arguments)
     faults = tuple(phase for phase in FAULT_PHASES if getattr(given, phase) is not None)
-    rotation = (ROTATION,) if given.rotate else ()
-    del given.rotate
-    phases = tuple(dict.fromkeys((given.phases or ()) + faults + rotation)) or default.phases
+    others = tuple(phase for phase, wanted in ((ROTATION, given.rotate), (HOSTILE, given.hostile)) if wanted)
+    del given.rotate, given.hostile
+    phases = tuple(dict.fromkeys((given.phases or ()) + faults + others)) or default.phases
     for name in FAULT_PHASES:
         if getattr(given, name) is None:
             setattr(given, name, getattr(default, name))
     given.phases = tuple(phase for phase in PHASES if phase in phases)
-    for name in ("rounds", "runs", "drain", "window", *FAULT_PHASES, "rate", "limit"):
+    for name in ("rounds", "runs", "drain", "window", *FAULT_PHASES, "rate", "seconds", "bound", "limit"):
         if not getattr(given, name) > 0:
             parser.error(f"--{name} is {getattr(given, name)}: it must be above 0")
     if given.nodes < 2:

@@ -13,10 +13,12 @@ from typing import Any
 
 import gossipgroups
 from sims.loopback.figures import (
+    Assault,
     Blocked,
     Figure,
     Flood,
     Idle,
+    Life,
     Memory,
     Rotation,
     Rounds,
@@ -26,7 +28,7 @@ from sims.loopback.figures import (
     Stopped,
     Strays,
 )
-from sims.loopback.options import CLUSTER_PHASES, FAULT_PHASES, ROTATION, Options
+from sims.loopback.options import CLUSTER_PHASES, FAULT_PHASES, HOSTILE, ROTATION, Options
 
 Row = tuple[str, str, str]
 
@@ -67,6 +69,8 @@ def heading(options: Options, load: tuple[float, float]) -> str:
         parts.append("faults on 5 processes")
     if ROTATION in options.phases:
         parts.append(f"keys changed on {options.nodes} processes")
+    if HOSTILE in options.phases:
+        parts.append("attacks on 5 processes")
     return f"{', '.join(parts)}; preset {options.preset}; load {load[0]:.1f} before, {load[1]:.1f} after"
 
 
@@ -150,9 +154,33 @@ def _cells(figure: Figure) -> tuple[str, str]:
                 f"{figure.nodes} nodes; {noticed}, {figure.refused} datagrams refused; afterwards "
                 f"{figure.unknown_after} refuse the old key",
             )
+        case Assault():
+            late = [f"{figure.late} taken in late"] if figure.late else []
+            reasons = ", ".join(f"{why} {count}" for why, count in sorted(figure.refused.items()))
+            found = (
+                f"sent {figure.sent}, {figure.sent_bytes} bytes  back {figure.returned}, "
+                f"{figure.returned_bytes} bytes",
+                "; ".join((f"refused: {reasons or 'none'}", *late, *_broken(figure.broken))),
+            )
+        case Life():
+            joins = f"join p50 {_seconds(figure.join.p50)}  max {_seconds(figure.join.max)}"
+            leaves = f"leave p50 {_seconds(figure.leave.p50)}  max {_seconds(figure.leave.max)}"
+            kills = f"kill p50 {_seconds(figure.kill.p50)}  max {_seconds(figure.kill.max)}"
+            missed = figure.join.missed + figure.leave.missed + figure.kill.missed
+            counts = f"{figure.join.count} rounds, {figure.kill.count} kills, {missed} missed"
+            strays = f"{figure.suspicions} false suspicions, {figure.failures} false deaths"
+            memory = f"memory at most {_kib(figure.growth)} more"
+            found = (
+                f"{joins}  {leaves}  {kills}",
+                "; ".join((counts, strays, memory, *_broken(figure.broken))),
+            )
         case Skipped():
             found = "skipped", figure.reason
     return found
+
+
+def _broken(broken: list[str]) -> list[str]:
+    return [f"BROKEN: {each}" for each in broken]
 
 
 def _seconds(value: float | None) -> str:
