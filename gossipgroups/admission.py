@@ -3,57 +3,66 @@
 Law: each datagram has an effect once at most, at the node that it was sent to, in the run that it was sent
 to. No clock is compared, and nothing is kept of who is not heard.
 
-    to                      of a sender      is
-    me                      heard before     taken in, if its number was not seen and it comes from one place
-    me                      not yet heard    taken in: my id is of this run, so it was never taken in before,
-                                             unless a sender was ever dropped: then it must prove to be fresh,
-                                             by a cookie, or as the answer to a ping that is under way;
-                                             without keys, so must any sender that no register names
-    anybody                 any              answered by a cookie, no larger, and otherwise ignored
-    another                 heard before     answered that I am another, if its number was not seen
+    to        of a sender      is
+    me        heard before     taken in, if its number was not seen and it comes from its place
+    me        not yet heard    taken in: my id is of this run, so it was never taken in before, unless a
+                               sender was ever dropped: then it must prove to be fresh; without keys, so must
+                               any sender that no register names
+    anybody   any              answered by a cookie, no larger, and otherwise ignored
+    another   known            ignored, but for the answer that I am another; its number is seen from then on
+
+Fresh is what carries a good cookie, or answers a ping that is under way. A sender's place is where it was
+heard last; it moves to the address of its register, or to where it sends a cookie back from that went to that
+address. Whoever must prove something is asked to, by a cookie.
 
 Without keys a sender's address is anybody's word, and with keys that of a sender that no register names: a
 stranger may have brought its datagram. Until it has sent back a cookie from there, or answered a ping there,
-it is sent no more bytes than came from it.
+it is answered with no more bytes than came from it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from typing import Protocol
 
 from gossipgroups.budget import Budget
 from gossipgroups.errors import BadPacket
 from gossipgroups.groups.replica import Replica
-from gossipgroups.ids import Address, NodeId, Peer, Random
+from gossipgroups.ids import ANYBODY, Address, NodeId, Peer, Random
 from gossipgroups.wire.codec import pack_section
 from gossipgroups.wire.cookies import Cookies
-from gossipgroups.wire.header import Message
-from gossipgroups.wire.messages import Cookie, Ping, Proof, Section
+from gossipgroups.wire.header import Header, Message
+from gossipgroups.wire.messages import Cookie, Ping, Proof
 from gossipgroups.wire.outbox import Outbox
 from gossipgroups.wire.window import Window
 
-UNPROVED = "unproved"
-"""Why a datagram is refused that its sender may repeat with proof."""
-STRAY = "for another"
+STRAY, UNPROVED, ELSEWHERE, REPLAYED = "for another", "unproved", "elsewhere", "replayed"
+"""Why a datagram that opens is refused."""
 STRANGERS = 1024
 """Senders remembered that no register names."""
 COOKIES_A_SECOND = 2000.0
-"""Cookies given at most; who gets none asks again."""
-ELSEWHERE = 60.0
-"""Seconds that a sender must be silent at one address before it is heard from another that is not its
-register's."""
+"""Cookies given to strangers at most; who gets none asks again."""
+ASK_AGAIN = 1.0
+"""Seconds after which a sender that is known is asked for proof again."""
+
+
+class Answers(Protocol):
+    """Whether a datagram answers a ping of ours that is under way, and was sent to its sender."""
+
+    def __call__(self, message: Message) -> bool:
+        """Whether it does."""
 
 
 class _Sender:
     """What is remembered of one node that was heard."""
 
-    __slots__ = ("heard", "proved", "source", "window")
+    __slots__ = ("asked", "place", "proved", "window")
 
-    def __init__(self, source: Address, now: float) -> None:
+    def __init__(self, place: Address | None) -> None:
         self.window = Window()
-        self.source = source
-        self.heard = now
+        self.place = place
+        """Where it was heard; `None` when it was only overheard."""
         self.proved: Address | None = None
+        self.asked = -ASK_AGAIN
 
 
 class Admission:
@@ -65,7 +74,7 @@ class Admission:
         replica: Replica,
         outbox: Outbox,
         random: Random,
-        answers: Callable[[Iterable[Section]], bool],
+        answers: Answers,
         *,
         sealed: bool,
     ) -> None:
@@ -74,7 +83,6 @@ class Admission:
         self._outbox = outbox
         self._sealed = sealed
         self._answers = answers
-        """Whether one of these sections answers a ping that is under way."""
         self._cookies = Cookies(random)
         self._budget = Budget(COOKIES_A_SECOND, COOKIES_A_SECOND)
         self._senders: dict[NodeId, _Sender] = {}
@@ -84,27 +92,38 @@ class Admission:
     def __len__(self) -> int:
         return len(self._senders)
 
-    def admit(self, message: Message, source: Address, now: float) -> None:
-        """Take a datagram in. Raises `BadPacket` if it is not to be."""
-        sender = self._senders.get(message.sender)
-        if sender is None:
-            sender = self._first(message, source, now)
-        elif source != sender.source:
-            self._moved(sender, message, source, now)
-        if not sender.window.accept(message.number):
-            raise BadPacket("replayed")
-        sender.heard = now
+    def check(self, header: Header) -> None:
+        """Raise `BadPacket` if this was taken in before, as can be told before it is decoded."""
+        sender = self._senders.get(header.sender)
+        if sender is not None and sender.window.has_seen(header.number):
+            raise BadPacket(REPLAYED)
 
-    def ask_for_proof(self, message: Message, source: Address, room: int, now: float) -> None:
-        """Answer a ping with a cookie, in no more bytes than `room`, if the budget has it."""
-        for section in message.sections:
-            if isinstance(section, Ping):
-                if self._budget.spend(1, now):
-                    peer = Peer(message.sender, source)
-                    cookie = Cookie(section.number, self._cookies.make(peer, now))
-                    self._outbox.limit(peer, room)
-                    self._outbox.answer(peer, pack_section(cookie))
-                return
+    def admit(self, message: Message, source: Address, room: int, now: float) -> None:
+        """Take a datagram in. Raises `BadPacket` if it is not to be; `room` is what a question may take."""
+        sender = self._senders.get(message.sender)
+        if message.receiver == ANYBODY:
+            if sender is not None:
+                sender.window.accept(message.number)
+            self._ask(Peer(message.sender, source), message, room, now)
+            return
+        if message.receiver != self._me:
+            self._overhear(sender, message)
+            return
+        proved = self._proved(message, source, now)
+        if sender is None:
+            fresh = proved is not None or self._answers(message)
+            if self._must_prove(message.sender) and not fresh:
+                self._ask(Peer(message.sender, source), message, room, now)
+                raise BadPacket(UNPROVED)
+            sender = self._add(message.sender, source)
+        elif source != sender.place and not self._may_move(sender, message, source, proved):
+            self._ask_at_home(sender, message.sender, now)
+            raise BadPacket(ELSEWHERE)
+        if not sender.window.accept(message.number):
+            raise BadPacket(REPLAYED)
+        sender.place = source
+        if proved is not None:
+            self.prove(proved)
 
     def cookie(self, peer: Peer, now: float) -> bytes:
         """What to say to a peer that is to prove itself before it is sent more."""
@@ -117,29 +136,47 @@ class Admission:
             sender.proved = peer.address
             self._outbox.unlimit(peer)
 
-    def check_proof(self, peer: Peer, section: Proof, now: float) -> None:
-        """A cookie came back."""
-        if self._cookies.good(peer, section.cookie, now):
-            self.prove(peer)
-
     def has_proved(self, peer: Peer) -> bool:
         """Whether the node has answered from this address."""
         sender = self._senders.get(peer.node_id)
         return sender is not None and sender.proved == peer.address
 
     def forget(self, node_id: NodeId) -> None:
-        """The node was dropped from the replica."""
+        """The node was dropped from the replica. Cookies that were given before count no more."""
         if self._senders.pop(node_id, None) is not None:
             self._dropped = True
+            self._cookies.renew()
 
-    def _first(self, message: Message, source: Address, now: float) -> _Sender:
-        if message.receiver != self._me:
-            raise BadPacket(STRAY)
-        if self._must_prove(message.sender) and not self._is_fresh(message, source, now):
-            raise BadPacket(UNPROVED)
-        sender = self._senders[message.sender] = _Sender(source, now)
-        if message.sender not in self._replica.nodes:
-            self._strangers[message.sender] = None
+    def _home(self, node_id: NodeId) -> Address | None:
+        register = self._replica.nodes.get(node_id)
+        return None if register is None else register.address
+
+    def _may_move(self, sender: _Sender, message: Message, source: Address, proved: Peer | None) -> bool:
+        """Whether this can be the sender itself: its twin reads nothing that goes to its address.
+
+        Before a register tells that address, whoever answers is the one: a seed that was asked through a
+        relay answers by itself.
+        """
+        home = self._home(message.sender)
+        if sender.place is None or source == home:
+            return True
+        if home is None:
+            return proved is not None or self._answers(message)
+        return proved is not None and proved.address == home
+
+    def _overhear(self, sender: _Sender | None, message: Message) -> None:
+        """A datagram for another node: its number is seen, and its sender is not moved by it."""
+        if sender is None:
+            if message.sender not in self._replica.nodes:
+                raise BadPacket(STRAY)
+            sender = self._add(message.sender, None)
+        if not sender.window.accept(message.number):
+            raise BadPacket(REPLAYED)
+
+    def _add(self, node_id: NodeId, place: Address | None) -> _Sender:
+        sender = self._senders[node_id] = _Sender(place)
+        if node_id not in self._replica.nodes:
+            self._strangers[node_id] = None
             if len(self._strangers) > STRANGERS:
                 oldest = next(iter(self._strangers))
                 del self._strangers[oldest]
@@ -147,25 +184,29 @@ class Admission:
                     self.forget(oldest)
         return sender
 
-    def _must_prove(self, sender: NodeId) -> bool:
-        return self._dropped or (not self._sealed and sender not in self._replica.nodes)
+    def _must_prove(self, node_id: NodeId) -> bool:
+        return self._dropped or (not self._sealed and node_id not in self._replica.nodes)
 
-    def _is_fresh(self, message: Message, source: Address, now: float) -> bool:
-        if self._answers(message.sections):
-            return True
-        peer = Peer(message.sender, source)
-        return any(
-            isinstance(section, Proof) and self._cookies.good(peer, section.cookie, now)
-            for section in message.sections
-        )
+    def _proved(self, message: Message, source: Address, now: float) -> Peer | None:
+        """The sender at the address that a good cookie in the datagram went to."""
+        for section in message.sections:
+            if isinstance(section, Proof):
+                for address in (self._home(message.sender), source):
+                    peer = Peer(message.sender, address or source)
+                    if self._cookies.good(peer, section.cookie, now):
+                        return peer
+        return None
 
-    def _moved(self, sender: _Sender, message: Message, source: Address, now: float) -> None:
-        """A known sender at another address: its twin, unless the old place is silent or was not its own.
+    def _ask(self, peer: Peer, message: Message, room: int, now: float) -> None:
+        """Ask for proof, in a datagram of no more bytes than `room`, if the budget has it."""
+        number = next((each.number for each in message.sections if isinstance(each, Ping)), 0)
+        question = pack_section(Cookie(number, self._cookies.make(peer, now)))
+        if self._outbox.size_of(question) <= room and self._budget.spend(1, now):
+            self._outbox.add(peer, question)
 
-        Nor is it who answers a ping under way: a seed that was asked through a relay answers by itself.
-        """
-        register = self._replica.nodes.get(message.sender)
-        at_home = register is not None and register.address == source
-        if not at_home and now - sender.heard < ELSEWHERE and not self._answers(message.sections):
-            raise BadPacket("elsewhere")
-        sender.source = source
+    def _ask_at_home(self, sender: _Sender, node_id: NodeId, now: float) -> None:
+        """A known sender at another place has moved, or is its own twin, who does not hear this."""
+        home = self._home(node_id)
+        if home is not None and now - sender.asked >= ASK_AGAIN:
+            sender.asked = now
+            self._outbox.add(Peer(node_id, home), self.cookie(Peer(node_id, home), now))

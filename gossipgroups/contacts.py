@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from gossipgroups.budget import Budget
 from gossipgroups.config import Config
 from gossipgroups.groups.replica import Replica
 from gossipgroups.ids import ANYBODY, Address, NodeId, Peer, Random
@@ -22,6 +23,8 @@ from gossipgroups.wire.messages import NO_COOKIE, Ack, Cookie, Ping, Section
 
 PENDING = 256
 """Contacts remembered while unanswered."""
+GREETINGS = 200.0
+"""Live nodes that want proof of us, unasked, and get it in a second."""
 JOIN_GROWTH = 4
 """The longest wait before the seeds are asked again while joining, in first waits."""
 CATCH_UP = 8
@@ -58,6 +61,7 @@ class Contacts:
         self._theirs: int | None = None
         self._catch_up: dict[Peer, None] = {}
         self._greet: dict[Peer, bytes] = {}
+        self._greetings = Budget(GREETINGS, GREETINGS)
         self._catch_ups = 0
         self.seeds: tuple[Address, ...] = ()
         self.answered = False
@@ -101,13 +105,13 @@ class Contacts:
         """Where the ping of this number went, if it is under way."""
         return self._pending.get(number)
 
-    def on_cookie(self, sender: NodeId, cookie: Cookie) -> None:
+    def on_cookie(self, sender: NodeId, cookie: Cookie, now: float) -> None:
         """Whoever is there wants proof; a node that we know may, at any time."""
         address = self._pending.pop(cookie.number, None)
         if address is not None:
             self._not_ours(address)
             self._greet[Peer(sender, address)] = cookie.cookie
-        elif sender in self._live and len(self._greet) < PENDING:
+        elif sender in self._live and self._greetings.spend(1, now):
             self._greet[self._replica.nodes[sender].peer] = cookie.cookie
 
     def status_changed(self, node_id: NodeId, status: Status, now: float) -> None:
@@ -129,14 +133,17 @@ class Contacts:
             self._theirs = ack.digest
             self._catch_up = {Peer(sender, address): None}
 
-    def on_own(self, sections: Iterable[Section]) -> None:
+    def on_own(self, sections: Iterable[Section], source: Address) -> None:
         """Our own datagram came back: the address that it was sent to may be another one of ours.
 
         It is asked on all the same, now and then: whoever has recorded the datagram can have sent it back.
         """
         for section in sections:
-            if isinstance(section, Ping) and (address := self._pending.pop(section.number, None)):
-                self._ours.add(address)
+            if isinstance(section, Ping):
+                address = self._pending.get(section.number)
+                if address is not None and (source == address or source in self._ours):
+                    del self._pending[section.number]
+                    self._ours.add(address)
 
     def turn_ended(self) -> None:
         """All that waited has been merged: compare with the node that answered."""

@@ -1,34 +1,74 @@
-"""Intake: how much of one address is looked at.
+"""Intake: how much of strangers is looked at.
 
-Law: from one address at most `SOURCE_RATE` datagrams a second are opened, with a burst of as many; the rest
-costs a look into a table, so that who floods from one address does not take the time of the others. The table
-is bounded: beyond it, whoever was noted first is noted anew.
+Law: what is refused, or asked of anybody, is charged to the host that it came from, and to all strangers
+together. Who has used up its share is not looked at, and costs a look into a table; but for the addresses of
+live nodes, whose word must be heard whatever else comes in their name. The table is bounded.
 """
 
 from __future__ import annotations
 
-from gossipgroups.budget import Budget
-from gossipgroups.ids import Address
+import ipaddress
+from functools import lru_cache
 
-SOURCE_RATE = 2000.0
-"""Several times what the largest answers of an honest node make."""
-SOURCES = 1024
-"""Addresses noted."""
+from gossipgroups.budget import Budget
+from gossipgroups.errors import BadPacket
+from gossipgroups.ids import Address
+from gossipgroups.state import State
+
+FLOOD = "flood"
+HOST_RATE = 2000.0
+"""Datagrams of one host that may be refused in a second, and at once."""
+STRANGERS_RATE = 10_000.0
+"""The same, of all together."""
+HOSTS = 1024
+"""Hosts noted; beyond, whoever was noted first is noted anew."""
 
 
 class Intake:
-    """The budgets of the addresses that datagrams come from. Times are on the node's clock, in seconds."""
+    """The shares of the hosts that datagrams come from. Times are on the node's clock, in seconds."""
 
-    __slots__ = ("_budgets",)
+    __slots__ = ("_all", "_hosts", "_members", "_state", "_version")
 
-    def __init__(self) -> None:
-        self._budgets: dict[Address, Budget] = {}
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._hosts: dict[str | bytes, Budget] = {}
+        self._all = Budget(STRANGERS_RATE, STRANGERS_RATE)
+        self._members: set[Address] = set()
+        self._version = -1
 
-    def admits(self, source: Address, now: float) -> bool:
-        """Whether one more datagram of this address is looked at."""
-        budget = self._budgets.get(source)
+    def admit(self, source: Address, now: float) -> None:
+        """Raise `BadPacket` when a datagram of this address is not to be looked at."""
+        if not self._hosts:
+            return
+        host = self._hosts.get(_host(source.host))
+        if (_spent(self._all, now) or (host is not None and _spent(host, now))) and not self._knows(source):
+            raise BadPacket(FLOOD)
+
+    def charge(self, source: Address, now: float) -> None:
+        """A datagram of this address was of no use."""
+        host = _host(source.host)
+        budget = self._hosts.get(host)
         if budget is None:
-            if len(self._budgets) >= SOURCES:
-                del self._budgets[next(iter(self._budgets))]
-            budget = self._budgets[source] = Budget(SOURCE_RATE, SOURCE_RATE)
-        return budget.spend(1, now)
+            if len(self._hosts) >= HOSTS:
+                del self._hosts[next(iter(self._hosts))]
+            budget = self._hosts[host] = Budget(HOST_RATE, HOST_RATE)
+        budget.spend(1, now)
+        self._all.spend(1, now)
+
+    def _knows(self, source: Address) -> bool:
+        """Whether it is a live node's. The set is made only when there is a flood."""
+        live = self._state.live
+        if self._version != live.version:
+            self._version = live.version
+            self._members = {self._state.replica.nodes[node_id].address for node_id in live.ids}
+        return source in self._members
+
+
+def _spent(budget: Budget, now: float) -> bool:
+    return budget.ready_at(1, now) > now
+
+
+@lru_cache(maxsize=HOSTS)
+def _host(host: str) -> str | bytes:
+    """What one sender can hold: an IPv4 address, or 64 bits of an IPv6 one."""
+    return ipaddress.ip_address(host).packed[:8] if ":" in host else host

@@ -6,7 +6,7 @@ that waits, `tick`, send what `datagrams` returns, hand out `events`, sleep unti
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 
 from gossipgroups.admission import Admission
 from gossipgroups.clock import StallClock
@@ -51,7 +51,6 @@ from gossipgroups.wire.messages import (
     Ping,
     Proof,
     Rumours,
-    Section,
 )
 from gossipgroups.wire.outbox import Outbox
 from gossipgroups.wire.seal import KeyedSeal, Seal
@@ -376,7 +375,14 @@ class Node:
     def _age(self, register: Register) -> int:
         return self.state.tombstones.age(register, self._clock.now)
 
-    def _answers_us(self, sections: Iterable[Section]) -> bool:
-        """Whether one of these answers a ping of ours that is under way."""
-        numbers = (section.number for section in sections if isinstance(section, Ack | Nack | NotMe | Cookie))
-        return any(self._detector.awaits(number) or self._contacts.awaits(number) for number in numbers)
+    def _answers_us(self, message: Message) -> bool:
+        """Whether this answers a ping of ours that is under way, and went to its sender."""
+        for section in message.sections:
+            match section:
+                case Ack(number) | Nack(number) | Cookie(number):
+                    if self._contacts.awaits(number) or self._detector.expects(message.sender, number):
+                        return True
+                case NotMe(number):
+                    if self._detector.awaits(number):
+                        return True
+        return False

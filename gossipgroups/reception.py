@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
-from gossipgroups.admission import STRAY, UNPROVED, Admission
+from gossipgroups.admission import STRAY, Admission
 from gossipgroups.contacts import Contacts
 from gossipgroups.errors import BadPacket
 from gossipgroups.ids import ANYBODY, Address, NodeId, Peer
-from gossipgroups.intake import Intake
+from gossipgroups.intake import FLOOD, Intake
 from gossipgroups.reconcile import Reconciler
 from gossipgroups.registers import Register, decode_register
 from gossipgroups.settling import Settler
@@ -34,7 +34,6 @@ from gossipgroups.wire.messages import (
     NotMe,
     Ping,
     PingReq,
-    Proof,
     Repair,
     Rumours,
     Settling,
@@ -79,7 +78,7 @@ class Reception:
         self._settler = handlers.settler
         self._hear = handlers.hear
         self._refute = handlers.refute
-        self._intake = Intake()
+        self._intake = Intake(state)
         self._sealed = seal.ring is not None
         self._heard: set[Peer] = set()
 
@@ -91,10 +90,7 @@ class Reception:
     def read(self, datagram_untrusted: bytes) -> Message:
         """What a datagram says. Raises `BadPacket`."""
         header, payload = self._seal.open(datagram_untrusted)
-        message = Message(*unpack_header(header), unpack_payload(payload))
-        if message.sender == ANYBODY:
-            raise BadPacket("sender")
-        return message
+        return Message(*unpack_header(header), unpack_payload(payload))
 
     def receive(self, datagram_untrusted: bytes, source: Address, now: float) -> str | None:
         """Process a datagram, or count and drop it for the reason returned."""
@@ -102,25 +98,29 @@ class Reception:
         self._stats.received += 1
         self._stats.received_bytes += size
         try:
-            if not self._intake.admits(source, now):
-                raise BadPacket("flood")
-            message = self.read(datagram_untrusted)
+            self._intake.admit(source, now)
+            packed, payload = self._seal.open(datagram_untrusted)
+            header = unpack_header(packed)
+            if header.sender == ANYBODY:
+                raise BadPacket("sender")
+            self._admission.check(header)
+            message = Message(*header, unpack_payload(payload))
             if message.sender == self._me:
-                self._contacts.on_own(message.sections)
+                self._contacts.on_own(message.sections, source)
                 raise BadPacket("own datagram")
             registers = _registers(message)
-            if message.receiver == ANYBODY:
-                self._admission.ask_for_proof(message, source, size, now)
-                return None
-            self._admission.admit(message, source, now)
-            if message.receiver != self._me:
+            self._admission.admit(message, source, size, now)
+            if message.receiver not in (self._me, ANYBODY):
                 self._on_stray(message, source, size)
                 raise BadPacket(STRAY)
         except BadPacket as error:
             self._stats.refused[error.reason] += 1
-            if error.reason == UNPROVED:
-                self._admission.ask_for_proof(message, source, size, now)
+            if error.reason != FLOOD:
+                self._intake.charge(source, now)
             return error.reason
+        if message.receiver == ANYBODY:
+            self._intake.charge(source, now)
+            return None
         known = self._state.replica.by_hash
         for register, age, repaired in registers:
             if register.hash not in known:
@@ -137,10 +137,13 @@ class Reception:
     def _peer(self, sender: NodeId, source: Address, size: int) -> Peer:
         """Where answers go: to the node's own address, once that is known. What they may cost is noted."""
         register = self._state.replica.nodes.get(sender)
-        peer = Peer(sender, source) if register is None else register.peer
+        here = Peer(sender, source)
+        peer = here if register is None else register.peer
         # With keys the address is that of the register, or else of whoever may have recorded the datagram.
         trusted = self._sealed and register is not None
         if not trusted and not self._admission.has_proved(peer):
+            if self._admission.has_proved(here):
+                return here
             self._outbox.limit(peer, size)
         return peer
 
@@ -170,7 +173,7 @@ class Reception:
 
     def _on_cookie(self, message: Message, peer: Peer, section: Cookie, now: float) -> None:
         if not self._detector.on_cookie(message.sender, section, now):
-            self._contacts.on_cookie(message.sender, section)
+            self._contacts.on_cookie(message.sender, section, now)
 
     def _tell_if_dead(self, peer: Peer) -> None:
         """A node that is held dead may not know, and only it can clear itself."""
@@ -229,6 +232,5 @@ _HANDLERS: dict[type[Any], Handler] = {
     Hashes: lambda self, message, peer, section, now: self._reconciler.on_hashes(peer, section),
     Want: lambda self, message, peer, section, now: self._reconciler.on_want(peer, section),
     Cookie: Reception._on_cookie,
-    Proof: lambda self, message, peer, section, now: self._admission.check_proof(peer, section, now),
 }
 """What is done with each kind of section; registers are learnt before any of them."""

@@ -36,6 +36,8 @@ _BOUNDS = 3
 REPAIR_ROOM = ROOM - 16
 REQUESTS_A_TURN = 1024
 """Requests that one turn answers; more are the asker's to repeat."""
+LISTINGS_A_TURN = 64
+"""Peers whose listings one turn compares: each costs a pass over all that is held."""
 
 
 class Reconciler:
@@ -46,6 +48,7 @@ class Reconciler:
         "_budget",
         "_config",
         "_last_repair",
+        "_listings",
         "_outbox",
         "_replica",
         "_requests",
@@ -63,6 +66,7 @@ class Reconciler:
         self._age = age
         self._budget = Budget(config.repair_rate, max(1.0, 2 * config.repair_rate))
         self._requests: dict[Peer, Buckets] = {}
+        self._listings: dict[Peer, list[Interval]] = {}
         self._sent: dict[Peer, int] = {}
         self._last_repair = now
         self.last_change = now
@@ -79,9 +83,10 @@ class Reconciler:
 
     def start(self, peer: Peer, now: float) -> bool:
         """Begin a repair with a node that differs, if it has proved itself and the budget has it."""
-        if not self._budget.spend(1, now) or not self._outbox.answer(peer, self.request()):
+        if self._outbox.withholds(peer) or not self._budget.spend(1, now):
             return False
         self.started += 1
+        self._outbox.add(peer, self.request())
         return True
 
     def request(self) -> bytes:
@@ -94,35 +99,24 @@ class Reconciler:
         if mask.bit_count() * 8 == len(digests) and len(self._requests) < REQUESTS_A_TURN:
             self._requests[peer] = section_untrusted
 
-    def flush(self) -> None:
-        """Answer the turn's requests."""
-        self._sent.clear()
-        if not self._requests:
-            return
-        requests, self._requests = self._requests, {}
-        for peer, request in requests.items():
-            self._answer(peer, request)
-
     def on_hashes(self, peer: Peer, section_untrusted: Hashes) -> None:
-        """Send what the sender lacks in these intervals, and ask for what we lack."""
-        by_hash = self._replica.by_hash
-        intervals = section_untrusted.intervals
-        firsts, lasts = [each.first for each in intervals], [each.last for each in intervals]
-        if any(first <= last for first, last in zip(firsts[1:], lasts, strict=False)):
-            return  # overlapping intervals would have the same registers sent again and again
-        theirs: set[int] = set()
-        for first, last, packed in intervals:
-            theirs.update(key for key in _unpack(packed) if first <= key <= last)
-        # One pass over all that is held, whatever the number of intervals.
-        lacked = [
-            each
-            for key, each in by_hash.items()
-            if (place := bisect_right(firsts, key)) and key <= lasts[place - 1] and key not in theirs
-        ]
-        wanted = [key for key in sorted(theirs) if key not in by_hash]
-        self._push(peer, lacked)
-        for some in _chunks(wanted, HASHES_EACH):
-            self._outbox.answer(peer, pack_section(Want(_packed(some))))
+        """Note a listing; with others of the turn it is answered by `flush`."""
+        if peer in self._listings or len(self._listings) < LISTINGS_A_TURN:
+            self._listings.setdefault(peer, []).extend(section_untrusted.intervals)
+
+    def flush(self) -> None:
+        """Answer the turn's requests and listings."""
+        self._sent.clear()
+        requests, self._requests = self._requests, {}
+        listings, self._listings = self._listings, {}
+        if any(not self._outbox.withholds(peer) for peer in requests):
+            mine = self._by_bucket()
+            for peer, request in requests.items():
+                if not self._outbox.withholds(peer):
+                    self._answer(peer, request, mine)
+        for peer, intervals in listings.items():
+            if not self._outbox.withholds(peer):
+                self._compare(peer, intervals)
 
     def on_want(self, peer: Peer, section_untrusted: Want) -> None:
         """Send the registers asked for."""
@@ -130,25 +124,40 @@ class Reconciler:
         wanted = dict.fromkeys(_unpack(section_untrusted.hashes))
         self._push(peer, [by_hash[key] for key in wanted if key in by_hash])
 
-    def _answer(self, peer: Peer, request: Buckets) -> None:
-        theirs = read_summary(*request)
-        mine = self._replica.tree.buckets
-        differing = {bucket for bucket in range(len(mine)) if mine[bucket] != theirs[bucket]}
-        if not differing:
-            return
-        by_bucket: dict[int, list[int]] = {bucket: [] for bucket in differing}
+    def _by_bucket(self) -> list[list[int]]:
+        """All hashes held, by bucket: one pass, however many requests it serves."""
+        by_bucket: list[list[int]] = [[] for _ in self._replica.tree.buckets]
         for key in self._replica.by_hash:
-            if (bucket := bucket_of(key)) in differing:
-                by_bucket[bucket].append(key)
+            by_bucket[bucket_of(key)].append(key)
+        return by_bucket
+
+    def _compare(self, peer: Peer, intervals: list[Interval]) -> None:
+        """Send what a peer lacks in these intervals, and ask for what we lack."""
+        by_hash = self._replica.by_hash
+        intervals = sorted(set(intervals))
+        firsts, lasts = [each.first for each in intervals], [each.last for each in intervals]
+        if any(first <= last for first, last in zip(firsts[1:], lasts, strict=False)):
+            return  # overlapping intervals would have the same registers sent again and again
+        theirs: set[int] = set()
+        for first, last, packed in intervals:
+            theirs.update(key for key in _unpack(packed) if first <= key <= last)
         lacked = [
-            self._replica.by_hash[key]
-            for bucket in sorted(differing)
-            if theirs[bucket] == 0
-            for key in by_bucket[bucket]
+            each
+            for key, each in by_hash.items()
+            if (place := bisect_right(firsts, key)) and key <= lasts[place - 1] and key not in theirs
         ]
         self._push(peer, lacked)
-        listed = [bucket for bucket in sorted(differing) if theirs[bucket] != 0]
-        self._list(peer, ((bucket, sorted(by_bucket[bucket])) for bucket in listed))
+        wanted = [key for key in sorted(theirs) if key not in by_hash]
+        for some in _chunks(wanted, HASHES_EACH):
+            self._outbox.answer(peer, pack_section(Want(_packed(some))))
+
+    def _answer(self, peer: Peer, request: Buckets, mine: list[list[int]]) -> None:
+        theirs = read_summary(*request)
+        digests = self._replica.tree.buckets
+        differing = [bucket for bucket, digest in enumerate(digests) if digest != theirs[bucket]]
+        by_hash = self._replica.by_hash
+        self._push(peer, [by_hash[key] for bucket in differing if not theirs[bucket] for key in mine[bucket]])
+        self._list(peer, ((bucket, sorted(mine[bucket])) for bucket in differing if theirs[bucket]))
 
     def _list(self, peer: Peer, buckets: Iterable[tuple[int, list[int]]]) -> None:
         intervals: list[Interval] = []

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gossipgroups.admission import ELSEWHERE, STRANGERS, STRAY, UNPROVED, Admission
+from gossipgroups.admission import COOKIES_A_SECOND, STRANGERS, STRAY, UNPROVED, Admission
 from gossipgroups.config import Config
 from gossipgroups.errors import BadPacket
 from gossipgroups.groups.replica import Replica
 from gossipgroups.groups.rules import Create, Delete
 from gossipgroups.ids import ANYBODY, Address, NodeId, Peer
-from gossipgroups.intake import SOURCE_RATE, SOURCES, Intake
+from gossipgroups.intake import FLOOD, HOST_RATE, HOSTS, STRANGERS_RATE, Intake
 from gossipgroups.keys import Key, KeyRing
 from gossipgroups.node import Node
+from gossipgroups.state import State
 from gossipgroups.wire.codec import pack_payload, pack_section
 from gossipgroups.wire.cookies import COOKIE_SECONDS, Cookies
 from gossipgroups.wire.header import Header, Message
@@ -100,8 +100,19 @@ class Rig:
         )
         self.numbers = dict.fromkeys(range(STRANGERS + 10), 0)
 
-    def _answers(self, sections: Iterable[Section]) -> bool:
-        return any(isinstance(each, Ack | Cookie) and each.number in self.awaited for each in sections)
+    def _answers(self, message: Message) -> bool:
+        return any(
+            isinstance(each, Ack | Cookie) and each.number in self.awaited for each in message.sections
+        )
+
+    def asked(self) -> list[Peer]:
+        """Who was asked for proof since the last look."""
+        return [
+            Peer(opened(datagram).receiver, address)
+            for datagram, address in self.outbox.drain(lambda room: [], lambda peer: b"")
+            for section in opened(datagram).sections
+            if isinstance(section, Cookie)
+        ]
 
     def give(
         self,
@@ -118,7 +129,7 @@ class Rig:
             number = self.numbers[sender]
         message = Message(an_id(sender), to, number, list(sections))
         try:
-            self.admission.admit(message, source or an_address(sender), now)
+            self.admission.admit(message, source or an_address(sender), 1000, now)
         except BadPacket as error:
             return error.reason
         return None
@@ -135,28 +146,67 @@ def test_each_number_of_a_sender_is_taken_in_once() -> None:
 
 def test_what_was_for_another_is_not_taken_in_of_whom_was_never_heard() -> None:
     rig = Rig()
-    assert rig.give(1, to=an_id(2)) == STRAY
+    assert rig.give(7, to=an_id(2)) == STRAY
     assert len(rig.admission) == 0
 
 
-def test_a_sender_is_heard_from_one_place_at_a_time_but_always_from_home() -> None:
+def test_a_sender_is_heard_from_its_place_and_from_home_and_moves_with_proof_only() -> None:
     rig = Rig()
     assert rig.give(1, source=an_address(50), now=0.0) is None
-    assert rig.give(1, source=an_address(51), now=1.0) == "elsewhere"
-    assert rig.give(1, source=an_address(1), now=2.0) is None
-    assert rig.give(1, source=an_address(50), now=3.0) == "elsewhere"
-    assert rig.give(1, source=an_address(50), now=2.0 + ELSEWHERE) is None
+    assert rig.give(1, source=an_address(51), now=1e6) == "elsewhere"
+    assert rig.asked() == [a_peer(1)], "it is asked at home, where a twin is not"
+    assert rig.give(1, source=an_address(51), now=1e6 + 0.5) == "elsewhere"
+    assert rig.asked() == [], "once a second"
+    assert rig.give(1, source=an_address(1), now=2e6) is None
+    assert rig.give(1, source=an_address(50), now=2e6) == "elsewhere"
+    cookie = rig.admission._cookies.make(a_peer(1), 2e6)
+    assert rig.give(1, Proof(cookie), source=an_address(50), now=2e6) is None
+    assert rig.give(1, source=an_address(50), now=3e6) is None
+    rig.awaited = {5}
+    assert rig.give(1, Ack(5, 0), source=an_address(52), now=3e6) == "elsewhere"
 
 
-def test_who_answers_a_ping_under_way_may_do_so_from_another_place() -> None:
-    # A seed behind a relay: the cookie came through it, the answer comes from the seed, unknown until then.
-    rig = Rig(sealed=False)
-    rig.awaited = {6, 7}
-    assert rig.give(5, Cookie(6, NO_COOKIE), source=an_address(50)) is None
-    assert rig.give(5, Ack(8, 0)) == "elsewhere"
-    assert rig.give(5, Ack(7, 0), number=1) == "replayed"
-    assert rig.give(5, Ack(7, 0)) is None
-    assert rig.give(5, source=an_address(50)) == "elsewhere"
+def test_a_seed_that_no_register_names_yet_may_answer_from_another_address() -> None:
+    rig = Rig()
+    assert rig.give(7, source=an_address(50)) is None
+    assert rig.give(7, source=an_address(51)) == "elsewhere"
+    assert rig.asked() == [], "where it is at home nobody knows"
+    rig.awaited = {5}
+    assert rig.give(7, Ack(5, 0), source=an_address(51)) is None
+
+
+def test_what_was_for_another_does_not_move_its_sender_and_is_seen() -> None:
+    rig = Rig()
+    assert rig.give(1, source=an_address(50)) is None
+    assert rig.give(1, number=9, to=an_id(2)) is None, "the node answers that it is another"
+    assert rig.give(1, number=9, to=an_id(2)) == "replayed"
+    assert rig.give(1, number=10, source=an_address(50)) is None
+    assert rig.give(2, number=4, to=an_id(1)) is None, "a register names it"
+    assert rig.give(2, number=5, source=an_address(60)) is None, "it was overheard only"
+    assert rig.give(2, number=4, source=an_address(2)) == "replayed"
+    assert rig.give(2, number=6, source=an_address(60)) is None, "a replay moves nobody"
+    assert rig.give(7, to=an_id(1)) == STRAY
+
+
+def test_a_question_to_anybody_is_answered_once_to_who_was_heard() -> None:
+    rig = Rig()
+    assert rig.give(1) is None
+    assert rig.give(1, Ping(3, 0, 0), number=5, to=ANYBODY) is None
+    assert rig.asked() == [a_peer(1)]
+    with pytest.raises(BadPacket, match="replayed"):
+        rig.admission.check(Header(an_id(1), ANYBODY, 5))
+
+
+def test_a_question_smaller_than_the_cookie_gets_none_and_so_does_the_one_over_the_budget() -> None:
+    rig = Rig()
+    message = Message(an_id(9), ANYBODY, 1, [Ping(2**31, 0, 0)])
+    rig.admission.admit(message, an_address(9), 48, 0.0)
+    assert rig.asked() == []
+    for _ in range(int(COOKIES_A_SECOND) + 5):
+        rig.admission.admit(message, an_address(9), 49, 0.0)
+    assert len(rig.asked()) == COOKIES_A_SECOND
+    rig.admission.admit(message, an_address(9), 49, 0.01)
+    assert rig.asked() == [a_peer(9)]
 
 
 def test_once_a_sender_was_forgotten_whoever_is_new_must_prove_to_be_fresh() -> None:
@@ -168,7 +218,7 @@ def test_once_a_sender_was_forgotten_whoever_is_new_must_prove_to_be_fresh() -> 
     assert rig.give(1, Ping(3, 0, 0), number=7) == UNPROVED
     cookie = rig.admission._cookies.make(a_peer(1), 5.0)
     assert rig.give(1, Proof(bytes(8)), now=5.0) == UNPROVED
-    assert rig.give(1, Proof(cookie), source=an_address(2), now=5.0) == UNPROVED
+    assert rig.give(2, Proof(cookie), now=5.0) == UNPROVED
     assert rig.give(1, Proof(cookie), now=5.0 + 2 * COOKIE_SECONDS) == UNPROVED
     assert rig.give(1, Proof(cookie), number=9, now=5.0) is None
     assert rig.give(1, number=9, now=5.0) == "replayed"
@@ -328,10 +378,9 @@ def test_a_datagram_is_taken_in_once_whatever_is_sent_again(keys: KeyRing | None
         for datagram, home, _ in recorder.sent_to:
             for source in (home, an_address(99)):
                 to_anybody = node.read(datagram).receiver == ANYBODY
-                own = node.read(datagram).sender == node.node_id
                 reason = node.receive(datagram, source, now)
                 assert to_anybody or reason is not None
-                tried += not to_anybody and not own
+                tried += reason not in (None, "own datagram")
         assert (node.state.replica.digest, node.state.events) == (digest, events)
         refused = node.stats.refused - refused
         assert sum(refused[why] for why in ("replayed", "elsewhere", "unproved", STRAY)) == tried > 500
@@ -370,23 +419,49 @@ def test_a_twin_is_named_and_not_listened_to() -> None:
     assert node.stats.refused == {"elsewhere": 1}
 
 
-# How much of one address.
+# How much of strangers.
 
 
-def test_a_flood_from_one_address_takes_no_more_than_its_share() -> None:
+def test_a_flood_from_one_host_takes_no_more_than_its_share() -> None:
     node = a_lone_node(KeyRing([Key(bytes(range(32)))]))
-    spam = [node.receive(b"spam", an_address(9), 0.0) for _ in range(10_000)]
-    assert spam.count("flood") == 10_000 - SOURCE_RATE
+    spam = [node.receive(b"spam", Address("10.9.9.9", port), 0.0) for port in range(10_000)]
+    assert spam.count("flood") == 10_000 - HOST_RATE
     assert node.receive(b"spam", an_address(8), 0.0) == "version"
-    assert node.receive(b"spam", an_address(9), 0.001) == "version"
+    assert node.receive(b"spam", Address("10.9.9.9", 1), 0.001) == "version"
     assert node.stats.refused["flood"] == spam.count("flood")
 
 
-def test_the_addresses_noted_are_bounded() -> None:
-    intake = Intake()
-    for number in range(3 * SOURCES):
-        assert intake.admits(an_address(number), 0.0)
-    assert len(intake._budgets) == SOURCES
+def test_who_sends_in_the_name_of_a_member_does_not_silence_it() -> None:
+    wire = Wire(3)
+    wire.run(3)
+    node, other = wire.nodes[:2]
+    for _ in range(3 * int(HOST_RATE)):
+        assert node.receive(b"spam", other.state.own.address, wire.now) == "version"
+    wire.run(10)
+    assert not any(each.state.live.suspects or each.stats.refutations for each in wire.nodes)
+
+
+def test_strangers_have_a_share_together_and_the_hosts_noted_are_bounded() -> None:
+    state = State(ME, 1000.0)
+    state.merge(a_node(0), 0.0)
+    state.merge(a_node(1), 0.0)
+    intake = Intake(state)
+    for number in range(int(STRANGERS_RATE)):
+        intake.charge(Address(f"10.{number // 65536}.{number // 256 % 256}.{number % 256}", 1), 0.0)
+    assert len(intake._hosts) == HOSTS
+    with pytest.raises(BadPacket, match=FLOOD):
+        intake.admit(Address("10.77.77.77", 1), 0.0)
+    intake.admit(an_address(1), 0.0)
+    intake.admit(Address("10.77.77.77", 1), 0.01)
+
+
+def test_of_an_ipv6_host_half_the_address_counts() -> None:
+    intake = Intake(State(ME, 1000.0))
+    for number in range(int(HOST_RATE)):
+        intake.charge(Address(f"fd00::{number:x}", 1), 0.0)
+    with pytest.raises(BadPacket, match=FLOOD):
+        intake.admit(Address("fd00::ffff:1", 1), 0.0)
+    intake.admit(Address("fd00:0:0:1::1", 1), 0.0)
 
 
 def test_with_keys_a_sender_that_no_register_names_is_sent_no_more_bytes_than_came() -> None:

@@ -170,9 +170,11 @@ def test_a_seed_that_brings_our_own_datagram_back_is_us() -> None:
     rig = Rig()
     rig.contacts.seek((SEED,), 0.0)
     ((_, number, _),) = rig.contacts.due(0.0)
-    rig.contacts.on_own([Ping(number + 1, 0, 0)])
+    rig.contacts.on_own([Ping(number + 1, 0, 0)], SEED)
     assert not rig.contacts.own_seed
-    rig.contacts.on_own([Ping(number, 0, 0)])
+    rig.contacts.on_own([Ping(number, 0, 0)], an_address(77))
+    assert not rig.contacts.own_seed, "it came back from elsewhere"
+    rig.contacts.on_own([Ping(number, 0, 0)], SEED)
     assert rig.contacts.own_seed
     assert rig.contacts.hopeless
 
@@ -182,11 +184,11 @@ def test_a_seed_that_seemed_to_be_us_is_asked_on_and_may_answer() -> None:
     rig = Rig()
     rig.contacts.seek((SEED,), 0.0)
     ((_, number, _),) = rig.contacts.due(0.0)
-    rig.contacts.on_own([Ping(number, 0, 0)])
+    rig.contacts.on_own([Ping(number, 0, 0)], SEED)
     assert rig.contacts.own_seed
     ((peer, number, _),) = rig.contacts.due(100.0)
     assert peer.address == SEED
-    rig.contacts.on_cookie(an_id(7), Cookie(number, bytes(8)))
+    rig.contacts.on_cookie(an_id(7), Cookie(number, bytes(8)), 100.0)
     assert not rig.contacts.own_seed
     assert not rig.contacts.hopeless
 

@@ -193,8 +193,10 @@ def test_a_crowded_bucket_is_compared_in_parts_and_only_what_differs_is_sent() -
 
 def test_overlapping_intervals_are_not_answered_again_and_again() -> None:
     side = Side(1, [a_node(1)])
-    everything = Interval(0, 2**64 - 1, b"")
-    side.receive(a_peer(2), [Hashes([everything] * 20)])
+    everything, half = Interval(0, 2**64 - 1, b""), Interval(0, 2**63, b"")
+    side.receive(a_peer(2), [Hashes([everything] * 20), Hashes([everything])])
+    assert side.send() == [[Repair([a_node(1).packed], [])]]
+    side.receive(a_peer(2), [Hashes([everything, half])])
     assert side.send() == []
 
 

@@ -32,6 +32,7 @@ from functools import partial
 import pytest
 from hypothesis import HealthCheck, find, given, settings
 
+from gossipgroups import reception
 from gossipgroups.admission import Admission
 from gossipgroups.budget import Budget
 from gossipgroups.contacts import Contacts
@@ -42,11 +43,12 @@ from gossipgroups.groups.replica import Change, Replica
 from gossipgroups.ids import Address, NodeId
 from gossipgroups.node import Node
 from gossipgroups.operations import Operations
+from gossipgroups.reception import Reception
 from gossipgroups.reconcile import Reconciler
 from gossipgroups.registers import NodeRegister, PresenceRegister, Register
 from gossipgroups.reports import Reports
 from gossipgroups.status import Status
-from gossipgroups.wire.header import Message
+from gossipgroups.wire.header import unpack_header
 from gossipgroups.wire.messages import Entry, Scope
 from gossipgroups.wire.outbox import Outbox
 from gossipgroups.wire.seal import TaggedSeal
@@ -281,17 +283,19 @@ def raise_others_incarnation(patch: pytest.MonkeyPatch) -> None:
 def take_in_twice(patch: pytest.MonkeyPatch) -> None:
     """What was seen is taken in again."""
     patch.setattr(Window, "accept", lambda self, number: True)
+    patch.setattr(Window, "has_seen", lambda self, number: False)
 
 
 def take_in_what_is_for_others(patch: pytest.MonkeyPatch) -> None:
     """Whom a datagram was sent to is not looked at."""
-    rule = Admission.admit
+    rule, at = Reception.receive, list[NodeId]()
 
-    def broken(self: Admission, message: Message, source: Address, now: float) -> None:
-        rule(self, message._replace(receiver=self._me), source, now)
+    def broken(self: Reception, datagram: bytes, source: Address, now: float) -> str | None:
+        at[:] = [self._me]
+        return rule(self, datagram, source, now)
 
-    patch.setattr(Admission, "admit", broken)
-    patch.setattr(Node, "_stray", lambda self, message, address, size: None)
+    patch.setattr(Reception, "receive", broken)
+    patch.setattr(reception, "unpack_header", lambda packed: unpack_header(packed)._replace(receiver=at[0]))
 
 
 def open_what_is_damaged(patch: pytest.MonkeyPatch) -> None:
@@ -301,11 +305,7 @@ def open_what_is_damaged(patch: pytest.MonkeyPatch) -> None:
 
 def listen_to_twins(patch: pytest.MonkeyPatch) -> None:
     """A sender is heard wherever it speaks."""
-
-    def broken(self: Admission, sender: object, node_id: NodeId, source: Address, now: float) -> None:
-        return None
-
-    patch.setattr(Admission, "_moved", broken)
+    patch.setattr(Admission, "_may_move", lambda *_: True)
 
 
 def answer_without_limit(patch: pytest.MonkeyPatch) -> None:

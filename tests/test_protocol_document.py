@@ -477,6 +477,7 @@ def test_the_exchange_of_a_repair_is_that_of_two_reconcilers() -> None:
     (hashes,) = sent(B, PEER_A)
     assert packed([hashes]) == EXAMPLES["2. B → A: hashes"].octets
     asks.on_hashes(PEER_B, hashes)  # type: ignore[arg-type]
+    asks.flush()
     repair, want = sent(A, PEER_B)
     assert packed([repair]) == EXAMPLES["3. A → B: repair"].octets
     assert packed([want]) == EXAMPLES["4. A → B: want"].octets

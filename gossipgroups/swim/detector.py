@@ -111,6 +111,12 @@ class Detector:
         """Whether the ping of this number is under way."""
         return number in self._probes or self._relays.get(number) is not None
 
+    def expects(self, sender: NodeId, number: int) -> bool:
+        """Whether this node was pinged under this number, or asked to ping for us."""
+        probe = self._probes.get(number)
+        asked = probe is not None and sender in probe.asked
+        return asked or self.pinged(sender, number) is not None
+
     def pinged(self, sender: NodeId, number: int) -> Address | None:
         """Where the ping of this number went, if it is under way and went to this node."""
         under_way = self._probes.get(number) or self._relays.get(number)

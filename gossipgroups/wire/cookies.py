@@ -17,10 +17,16 @@ COOKIE_SECONDS = 30.0
 class Cookies:
     """The cookies of one node. Times are on the node's clock, in seconds."""
 
-    __slots__ = ("_keyed",)
+    __slots__ = ("_keyed", "_random")
 
     def __init__(self, random: Random) -> None:
-        self._keyed = blake2b(key=random.randbytes(32), digest_size=COOKIE_BYTES, person=b"gossipgroups ck")
+        self._random = random
+        self.renew()
+
+    def renew(self) -> None:
+        """No cookie that was made before is good any more."""
+        key = self._random.randbytes(32)
+        self._keyed = blake2b(key=key, digest_size=COOKIE_BYTES, person=b"gossipgroups ck")
 
     def make(self, peer: Peer, now: float) -> bytes:
         """The cookie for a node at an address."""

@@ -65,6 +65,10 @@ class Outbox:
         parcels[-1].sections.append(section)
         parcels[-1].room -= len(section)
 
+    def size_of(self, section: bytes) -> int:
+        """Bytes of a datagram that holds this section alone."""
+        return self._seal.overhead + 1 + len(section)
+
     def answer(self, peer: Peer, section: bytes) -> bool:
         """Send a section to a peer because of what it has sent; whether its limit allows that."""
         left = self._limits.get(peer)
@@ -99,6 +103,12 @@ class Outbox:
 
     def limited(self, peer: Peer) -> bool:
         """Whether answers to a peer are limited this turn."""
+        return peer in self._limits
+
+    def withholds(self, peer: Peer) -> bool:
+        """Whether a peer must prove itself before it is worth making a large answer; if so it is asked to."""
+        if peer in self._limits:
+            self._short.add(peer)
         return peer in self._limits
 
     def drain(self, fill: Filler, ask: Ask) -> list[tuple[bytes, Address]]:

@@ -9,7 +9,7 @@ header is in the clear, and cannot be changed.
 
 Each datagram is sealed with a key of its own, derived from the cluster's key, the header and a salt. The
 header is used once: its sender's id is random, and numbers its datagrams. A process that was forked or
-cloned while it ran shares both with its twin, but not the salt, which the operating system gives.
+cloned while it ran shares both with its twin, but not the salt: it is made of fresh entropy and the payload.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ TAG_BYTES = 8
 TAGGED_BYTES = 1 + TAG_BYTES + HEADER_BYTES
 """What the envelope adds without keys."""
 SALT_BYTES = 8
+ENTROPY_BYTES = 16
 SALTED = 1 + KEY_ID_BYTES + HEADER_BYTES + SALT_BYTES
 AEAD_BYTES = 16
 SEAL_BYTES = SALTED + AEAD_BYTES
@@ -91,7 +92,7 @@ class TaggedSeal:
 class KeyedSeal:
     """With keys: ChaCha20-Poly1305 (RFC 8439), header and cluster's name bound to every datagram."""
 
-    __slots__ = ("_cipher", "_cluster", "_derivations", "_entropy", "_head", "_invalid", "ring")
+    __slots__ = ("_cipher", "_cluster", "_derivations", "_entropy", "_head", "_invalid", "_salting", "ring")
     overhead = SEAL_BYTES
 
     def __init__(self, cluster: str, ring: KeyRing, entropy: Entropy) -> None:
@@ -110,10 +111,11 @@ class KeyedSeal:
         self.ring = ring
         self._derivations = {key.packed_id: _derivation(key) for key in ring.keys}
         self._head = _VERSIONS[SEALED] + ring.keys[0].packed_id
+        self._salting = blake2b(key=ring.keys[0].secret, digest_size=SALT_BYTES, person=b"gossipgroups slt")
 
     def seal(self, header: bytes, payload: bytes) -> bytes:
         """The datagram around a header and a payload."""
-        head = b"".join((self._head, header, self._entropy(SALT_BYTES)))
+        head = b"".join((self._head, header, self._salt(header, payload)))
         return head + self._cipher(self._derive(head)).encrypt(NONCE, payload, head + self._cluster)
 
     def open(self, datagram_untrusted: bytes) -> tuple[bytes, bytes]:
@@ -129,6 +131,12 @@ class KeyedSeal:
         except self._invalid:
             raise BadPacket("forged") from None
         return head[1 + KEY_ID_BYTES : -SALT_BYTES], payload
+
+    def _salt(self, header: bytes, payload: bytes) -> bytes:
+        """Two that seal different payloads have different salts, should chance itself have been cloned."""
+        salting = self._salting.copy()
+        salting.update(b"".join((self._entropy(ENTROPY_BYTES), header, payload)))
+        return salting.digest()
 
     def _derive(self, head: bytes) -> bytes:
         """The key of one datagram."""

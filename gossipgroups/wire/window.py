@@ -20,6 +20,11 @@ class Window:
         self._highest = 0
         self._seen = 1
 
+    def has_seen(self, number: int) -> bool:
+        """Whether a number was seen, or is too far behind to tell."""
+        behind = self._highest - number
+        return behind >= 0 and (behind >= WINDOW or bool(self._seen >> behind & 1))
+
     def accept(self, number: int) -> bool:
         """Whether a number is seen for the first time; it is seen from then on."""
         ahead = number - self._highest
@@ -27,7 +32,7 @@ class Window:
             self._seen = (self._seen << ahead | 1) & _MASK if ahead < WINDOW else 1
             self._highest = number
             return True
-        if -ahead >= WINDOW or self._seen >> -ahead & 1:
+        if self.has_seen(number):
             return False
         self._seen |= 1 << -ahead
         return True

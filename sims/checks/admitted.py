@@ -2,7 +2,7 @@
 
     once       a node takes in what nodes have sent, to it, each datagram once at most
     nothing    what is dropped, and what is sent to anybody, changes nothing that is held
-    twins      a node that has heard another in the last minute takes in nothing from its twin elsewhere
+    twins      a node that has heard another takes in nothing from its twin elsewhere
     kind       what a node has sent to another is dropped for a few reasons only
 
 Law: datagrams are told apart by their bytes, and by sender and number, read here from the header.
@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections import Counter
 
-from gossipgroups.admission import ELSEWHERE
 from gossipgroups.ids import ANYBODY, Address, NodeId
 from gossipgroups.keys import KEY_ID_BYTES
 from gossipgroups.registers import NodeRegister, Register
@@ -42,8 +41,8 @@ class Admitted:
         self._tally = tally
         self._makers: dict[bytes, Process] = {}
         self._taken: set[tuple[NodeId, NodeId, int]] = set()
-        self._heard: dict[tuple[NodeId, NodeId], float] = {}
-        """By who heard and whom: when last, by the clock of who heard."""
+        self._heard: set[tuple[NodeId, NodeId]] = set()
+        """Who has heard whom."""
         self._digest = 0
 
     def sent(self, process: Process, datagram: bytes) -> None:
@@ -56,7 +55,7 @@ class Admitted:
     def forgotten(self, process: Process, register: Register) -> None:
         """A node has forgotten this. With a node's register goes where it was heard."""
         if isinstance(register, NodeRegister):
-            self._heard.pop((process.node.node_id, register.node_id), None)
+            self._heard.discard((process.node.node_id, register.node_id))
 
     def received(self, process: Process) -> None:
         """A node is about to be given a datagram."""
@@ -93,16 +92,15 @@ class Admitted:
         if (node.node_id, header.sender, header.number) in self._taken:
             raise Broken("admission", f"{process.name} took in number {header.number} of {maker.name} twice")
         self._taken.add((node.node_id, header.sender, header.number))
-        now = node._clock.now
         pair = (node.node_id, header.sender)
         if self._outsiders.get(source) == "twin":
             self._tally["twin taken in"] += 1
-            if pair in self._heard and now - self._heard[pair] < ELSEWHERE:
+            if pair in self._heard:
                 raise Broken(
                     "admission", f"{process.name} listened to the twin of {maker.name}, which it hears"
                 )
         else:
-            self._heard[pair] = now
+            self._heard.add(pair)
 
     def _dropped(self, process: Process, maker: Process, source: Address, reason: str) -> None:
         kind = self._outsiders.get(maker.address)
