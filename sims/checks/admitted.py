@@ -44,6 +44,7 @@ class Admitted:
         self._heard: set[tuple[NodeId, NodeId]] = set()
         """Who has heard whom."""
         self._digest = 0
+        self._knows_home = True
 
     def sent(self, process: Process, datagram: bytes) -> None:
         """A process has sent this. Without keys a twin may send the same bytes: they are the original's."""
@@ -57,9 +58,12 @@ class Admitted:
         if isinstance(register, NodeRegister):
             self._heard.discard((process.node.node_id, register.node_id))
 
-    def received(self, process: Process) -> None:
+    def received(self, process: Process, datagram: bytes, source: Address) -> None:
         """A node is about to be given a datagram."""
-        self._digest = process.node.state.replica.digest
+        replica = process.node.state.replica
+        self._digest = replica.digest
+        if self._outsiders.get(source) == "twin":
+            self._knows_home = header_of(process, datagram).sender in replica.nodes
 
     def taken(self, process: Process, datagram: bytes, source: Address, reason: str | None) -> None:
         """Check what a node made of a datagram."""
@@ -95,7 +99,8 @@ class Admitted:
         pair = (node.node_id, header.sender)
         if self._outsiders.get(source) == "twin":
             self._tally["twin taken in"] += 1
-            if pair in self._heard:
+            # Where no register tells which of the two is at home, each is heard that proves its address.
+            if self._knows_home:
                 raise Broken(
                     "admission", f"{process.name} listened to the twin of {maker.name}, which it hears"
                 )

@@ -73,6 +73,7 @@ class Checks(Watcher):
             self.tally["forgotten"] += 1
             self._forward.forgotten(register)
             self._admitted.forgotten(process, register)
+            self._settled.forgotten(process, register)
         if pairs:
             self._statuses.changed(process, pairs)
             self._forward.changed(process, pairs)
@@ -96,7 +97,7 @@ class Checks(Watcher):
 
     def received(self, process: Process, datagram: bytes, source: Address) -> None:
         if process.address not in self.outsiders:
-            self._admitted.received(process)
+            self._admitted.received(process, datagram, source)
             self._answered.received(process, datagram, source)
 
     def taken(self, process: Process, datagram: bytes, source: Address, reason: str | None) -> None:

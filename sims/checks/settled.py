@@ -6,6 +6,9 @@
     agreement   settled at the same stamp, with a node in common: the same view
     digest      one digest of a scope stands for one view
 
+A node that forgets a group begins with it anew, at stamp 1. So from then on order counts anew at that node,
+and agreement at one stamp is not asked of that group: stamps are no longer those of one history.
+
 Law: what is compared are marks computed from the maps, not the library's digests.
 """
 
@@ -15,6 +18,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 
 from gossipgroups.ids import NodeId
+from gossipgroups.registers import GroupRegister, Register
 from gossipgroups.wire.messages import ROOT, WHOLE, Scope
 from sims.checks.broken import Broken
 from sims.checks.holdings import Holdings, Mark, alive_of
@@ -37,7 +41,15 @@ class Settled:
         self._agreed: dict[tuple[Scope, int], dict[Mark, list[tuple[frozenset[NodeId], str]]]] = defaultdict(
             dict
         )
+        self._begun_anew: set[Scope] = set()
         self._meanings: dict[tuple[Scope, int, int], Mark] = {}
+
+    def forgotten(self, process: Process, register: Register) -> None:
+        """A node has forgotten this."""
+        if isinstance(register, GroupRegister):
+            self._begun_anew.add(register.group)
+            self._positions[process.node.node_id].pop(register.group, None)
+            self._settled[process.node.node_id].pop(register.group, None)
 
     def look(self, process: Process) -> None:
         """Look at all scopes of a node after a call."""
@@ -104,6 +116,8 @@ class Settled:
         meaning = self._meanings.setdefault((scope, now[1], now[2] if scope in (ROOT, WHOLE) else 0), mark)
         if meaning != mark:
             raise Broken("digest", f"{process.name}: one digest of {_named(scope)} for two views")
+        if scope in self._begun_anew:
+            return
         agreed = self._agreed[scope, now[0]]
         for other, settlers in agreed.items():
             if other == mark:
