@@ -104,6 +104,8 @@ class Admitted:
                 raise Broken(
                     "admission", f"{process.name} listened to the twin of {maker.name}, which it hears"
                 )
+            # Rightly heard, it is at home there until the original speaks again.
+            self._heard.pop(pair, None)
         else:
             self._heard.add(pair)
 
