@@ -10,6 +10,9 @@ first breach, and changes nothing. Views are computed anew from the three maps.
     settled.py    truth, order and agreement of settled views
     reports.py    events: alternation, their sum, and the truth of what is told as converged
     outcomes.py   each operation is refused once, or applied once and then done once
+    admitted.py   each datagram is taken in once at most, by whom it was sent to; the rest changes nothing
+    answered.py   a stranger is sent no more bytes than it sent
+    outsiders.py  who keeps no rules, to whom nothing is promised
     limits.py     queues, tombstones, buffers and memory within their limits
     rest.py       what is missing to rest, and how long rest may take
 """

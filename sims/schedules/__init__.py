@@ -8,6 +8,8 @@ schedule is a schedule.
     steps.py       the kinds of step
     operations.py  what applications do
     faults.py      what goes wrong with processes and their clocks
+    stranger.py    an attacker without keys
+    insiders.py    holders of the keys that are faulty
     drawing.py     the schedule of a seed
     shrinking.py   the shortest part of a schedule that fails alike
     document.py    schedules as JSON, to be written by hand
