@@ -27,7 +27,7 @@ from sims.loopback.options import Options, parse
 from sims.loopback.report import rows
 from tests.nodes import an_address, an_id
 
-SMALL = Options(phases=("hostile",), preset="local", seconds=0.6, rate=500, bound=60, limit=20)
+SMALL = Options(phases=("hostile",), preset="local", seconds=0.6, rate=500, bound=60, limit=10)
 KEY = Key(bytes(range(32)))
 
 
