@@ -125,9 +125,9 @@ async def open_scene(options: Options, *, keyed: bool, prefix: Sequence[str] = (
         else:
             network, prefixes = None, [[*prefix]]
             binds = [str(address) for address in free_addresses(len(NAMES))]
-            # Whoever is to be recorded must pass here: the others know each other by this one's address.
+            # Whoever asks the first node here is recorded; who asks it directly, too, joins at once.
             relay = await stack.enter_async_context(relaying(binds[0]))
-            seeds = [str(relay.address)]
+            seeds = [binds[0], str(relay.address)]
         keys = None if path is None else dict.fromkeys(NAMES, str(path))
         cluster = await stack.enter_async_context(group_of(options, NAMES, prefixes, binds, seeds, keys))
         scene = Scene(options, cluster, network, key, path, binds, prefixes, relay)
