@@ -11,9 +11,9 @@ to. No clock is compared, and nothing is kept of who is not heard.
     anybody   any              answered by a cookie, no larger, and otherwise ignored
     another   known            ignored, but for the answer that I am another; its number is seen from then on
 
-Fresh is what carries a good cookie, or answers a ping that is under way. A sender's place is where it was
-heard last; it moves to the address of its register, or to where it sends a cookie back from that went to that
-address. Whoever must prove something is asked to, by a cookie.
+Fresh is what carries a good cookie, or answers a ping that is under way. A sender's place is the address of
+its register, or where it has sent a cookie back from that went to that address. Whoever must prove something
+is asked to, by a cookie.
 
 Without keys a sender's address is anybody's word, and with keys that of a sender that no register names: a
 stranger may have brought its datagram. Until it has sent back a cookie from there, or answered a ping there,
@@ -55,12 +55,14 @@ class Answers(Protocol):
 class _Sender:
     """What is remembered of one node that was heard."""
 
-    __slots__ = ("asked", "place", "proved", "window")
+    __slots__ = ("asked", "place", "proved", "settled", "window")
 
-    def __init__(self, place: Address | None) -> None:
+    def __init__(self) -> None:
         self.window = Window()
-        self.place = place
-        """Where it was heard; `None` when it was only overheard."""
+        self.place: Address | None = None
+        """Where it was heard last."""
+        self.settled = False
+        """Whether its register told then where it is at home."""
         self.proved: Address | None = None
         self.asked = -ASK_AGAIN
 
@@ -102,12 +104,12 @@ class Admission:
         """Take a datagram in. Raises `BadPacket` if it is not to be; `room` is what a question may take."""
         sender = self._senders.get(message.sender)
         if message.receiver == ANYBODY:
-            if sender is not None:
+            if sender is not None and source in (sender.place, self._home(message.sender)):
                 sender.window.accept(message.number)
             self._ask(Peer(message.sender, source), message, room, now)
             return
         if message.receiver != self._me:
-            self._overhear(sender, message)
+            self._overhear(sender, message, source)
             return
         proved = self._proved(message, source, now)
         if sender is None:
@@ -115,13 +117,17 @@ class Admission:
             if self._must_prove(message.sender) and not fresh:
                 self._ask(Peer(message.sender, source), message, room, now)
                 raise BadPacket(UNPROVED)
-            sender = self._add(message.sender, source)
-        elif source != sender.place and not self._may_move(sender, message, source, proved):
+        home = self._home(message.sender)
+        if not self._may_speak(sender or _Sender(), message, source, home, proved):
             self._ask_at_home(sender, message.sender, now)
             raise BadPacket(ELSEWHERE)
+        if sender is None:
+            sender = self._add(message.sender)
+            if self._dropped:
+                sender.window.begin_at(message.number)  # what was sent before may have been taken in before
         if not sender.window.accept(message.number):
             raise BadPacket(REPLAYED)
-        sender.place = source
+        sender.place, sender.settled = source, home is not None
         if proved is not None:
             self.prove(proved)
 
@@ -151,37 +157,41 @@ class Admission:
         register = self._replica.nodes.get(node_id)
         return None if register is None else register.address
 
-    def _may_move(self, sender: _Sender, message: Message, source: Address, proved: Peer | None) -> bool:
+    def _may_speak(
+        self, sender: _Sender, message: Message, source: Address, home: Address | None, proved: Peer | None
+    ) -> bool:
         """Whether this can be the sender itself: its twin reads nothing that goes to its address.
 
-        Before a register tells that address, whoever answers is the one: a seed that was asked through a
-        relay answers by itself.
+        Before a register tells that address, who is heard first is the one, and who answers: a seed that was
+        asked through a relay answers by itself.
         """
-        home = self._home(message.sender)
-        if sender.place is None or source == home:
-            return True
         if home is None:
-            return proved is not None or self._answers(message)
-        return proved is not None and proved.address == home
+            known = sender.place in (None, source)
+            return known or proved is not None or self._answers(message)
+        known = source == home or (sender.settled and source == sender.place)
+        return known or (proved is not None and proved.address == home)
 
-    def _overhear(self, sender: _Sender | None, message: Message) -> None:
+    def _overhear(self, sender: _Sender | None, message: Message, source: Address) -> None:
         """A datagram for another node: its number is seen, and its sender is not moved by it."""
+        if source != self._home(message.sender) and (sender is None or source != sender.place):
+            raise BadPacket(STRAY)
         if sender is None:
-            if message.sender not in self._replica.nodes:
+            if self._dropped:
                 raise BadPacket(STRAY)
-            sender = self._add(message.sender, None)
+            sender = self._add(message.sender)
         if not sender.window.accept(message.number):
             raise BadPacket(REPLAYED)
 
-    def _add(self, node_id: NodeId, place: Address | None) -> _Sender:
-        sender = self._senders[node_id] = _Sender(place)
+    def _add(self, node_id: NodeId) -> _Sender:
+        sender = self._senders[node_id] = _Sender()
         if node_id not in self._replica.nodes:
             self._strangers[node_id] = None
             if len(self._strangers) > STRANGERS:
                 oldest = next(iter(self._strangers))
                 del self._strangers[oldest]
-                if oldest not in self._replica.nodes:
-                    self.forget(oldest)
+                if oldest in self._senders and oldest not in self._replica.nodes:
+                    del self._senders[oldest]
+                    self._dropped = True
         return sender
 
     def _must_prove(self, node_id: NodeId) -> bool:
@@ -204,9 +214,13 @@ class Admission:
         if self._outbox.size_of(question) <= room and self._budget.spend(1, now):
             self._outbox.add(peer, question)
 
-    def _ask_at_home(self, sender: _Sender, node_id: NodeId, now: float) -> None:
+    def _ask_at_home(self, sender: _Sender | None, node_id: NodeId, now: float) -> None:
         """A known sender at another place has moved, or is its own twin, who does not hear this."""
         home = self._home(node_id)
-        if home is not None and now - sender.asked >= ASK_AGAIN:
+        if home is None or not self._budget.spend(1, now):
+            return
+        if sender is not None:
+            if now - sender.asked < ASK_AGAIN:
+                return
             sender.asked = now
-            self._outbox.add(Peer(node_id, home), self.cookie(Peer(node_id, home), now))
+        self._outbox.add(Peer(node_id, home), self.cookie(Peer(node_id, home), now))

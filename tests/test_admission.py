@@ -68,6 +68,16 @@ def test_what_is_overtaken_by_a_window_is_refused() -> None:
     assert not window.accept(WINDOW)
 
 
+@given(st.integers(1, 2**48 - 1), st.integers(0, 2 * WINDOW))
+def test_a_window_that_begins_at_a_number_accepts_none_below_it(first: int, below: int) -> None:
+    window = Window()
+    window.begin_at(first)
+    assert not window.accept(max(0, first - 1 - below))
+    assert window.accept(first)
+    assert not window.accept(first)
+    assert window.accept(first + 1)
+
+
 # Cookies.
 
 
@@ -150,20 +160,26 @@ def test_what_was_for_another_is_not_taken_in_of_whom_was_never_heard() -> None:
     assert len(rig.admission) == 0
 
 
-def test_a_sender_is_heard_from_its_place_and_from_home_and_moves_with_proof_only() -> None:
+def test_a_sender_is_heard_from_home_and_from_elsewhere_with_proof_from_home_only() -> None:
     rig = Rig()
-    assert rig.give(1, source=an_address(50), now=0.0) is None
-    assert rig.give(1, source=an_address(51), now=1e6) == "elsewhere"
+    assert rig.give(1, source=an_address(50), now=0.0) == "elsewhere"
     assert rig.asked() == [a_peer(1)], "it is asked at home, where a twin is not"
-    assert rig.give(1, source=an_address(51), now=1e6 + 0.5) == "elsewhere"
+    assert len(rig.admission) == 0, "what is refused opens no window"
+    assert rig.give(1, source=an_address(1), now=1.0) is None
+    assert rig.give(1, source=an_address(50), now=1.0) == "elsewhere"
+    assert rig.asked() == [a_peer(1)]
+    assert rig.give(1, source=an_address(50), now=1.5) == "elsewhere"
     assert rig.asked() == [], "once a second"
-    assert rig.give(1, source=an_address(1), now=2e6) is None
-    assert rig.give(1, source=an_address(50), now=2e6) == "elsewhere"
-    cookie = rig.admission._cookies.make(a_peer(1), 2e6)
-    assert rig.give(1, Proof(cookie), source=an_address(50), now=2e6) is None
-    assert rig.give(1, source=an_address(50), now=3e6) is None
+    assert rig.give(1, source=an_address(1), now=2.0) is None
+    elsewhere = rig.admission._cookies.make(Peer(an_id(1), an_address(50)), 2.0)
+    assert rig.give(1, Proof(elsewhere), source=an_address(50), now=2.0) == "elsewhere"
     rig.awaited = {5}
-    assert rig.give(1, Ack(5, 0), source=an_address(52), now=3e6) == "elsewhere"
+    assert rig.give(1, Ack(5, 0), source=an_address(50), now=2.0) == "elsewhere"
+    cookie = rig.admission._cookies.make(a_peer(1), 2.0)
+    assert rig.give(1, Proof(cookie), source=an_address(50), now=2.0) is None
+    assert rig.give(1, source=an_address(50), now=1e6) is None
+    assert rig.give(1, source=an_address(51), now=1e6) == "elsewhere"
+    assert rig.give(1, source=an_address(1), now=1e6) is None
 
 
 def test_a_seed_that_no_register_names_yet_may_answer_from_another_address() -> None:
@@ -177,15 +193,17 @@ def test_a_seed_that_no_register_names_yet_may_answer_from_another_address() -> 
 
 def test_what_was_for_another_does_not_move_its_sender_and_is_seen() -> None:
     rig = Rig()
-    assert rig.give(1, source=an_address(50)) is None
+    cookie = Proof(rig.admission._cookies.make(a_peer(1), 0.0))
+    assert rig.give(1, cookie, source=an_address(50)) is None
     assert rig.give(1, number=9, to=an_id(2)) is None, "the node answers that it is another"
     assert rig.give(1, number=9, to=an_id(2)) == "replayed"
-    assert rig.give(1, number=10, source=an_address(50)) is None
+    assert rig.give(1, number=9) == "replayed"
+    assert rig.give(1, number=10, source=an_address(50)) is None, "it was not moved"
     assert rig.give(2, number=4, to=an_id(1)) is None, "a register names it"
-    assert rig.give(2, number=5, source=an_address(60)) is None, "it was overheard only"
-    assert rig.give(2, number=4, source=an_address(2)) == "replayed"
-    assert rig.give(2, number=6, source=an_address(60)) is None, "a replay moves nobody"
+    assert rig.give(2, number=4) == "replayed"
     assert rig.give(7, to=an_id(1)) == STRAY
+    rig.admission.forget(an_id(2))
+    assert rig.give(2, number=5, to=an_id(1)) == STRAY, "it would open a window without proof"
 
 
 def test_a_question_to_anybody_is_answered_once_to_who_was_heard() -> None:
@@ -222,6 +240,8 @@ def test_once_a_sender_was_forgotten_whoever_is_new_must_prove_to_be_fresh() -> 
     assert rig.give(1, Proof(cookie), now=5.0 + 2 * COOKIE_SECONDS) == UNPROVED
     assert rig.give(1, Proof(cookie), number=9, now=5.0) is None
     assert rig.give(1, number=9, now=5.0) == "replayed"
+    assert rig.give(1, number=3, now=5.0) == "replayed", "it may have been taken in before"
+    assert rig.give(1, number=10, now=5.0) is None
     rig.awaited = {77}
     assert rig.give(2, Ack(76, 0)) == UNPROVED
     assert rig.give(2, Ack(77, 0)) is None

@@ -418,7 +418,7 @@ def others(process: Process) -> list[NodeRegister]:
 
 
 def test_who_listens_to_a_twin_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Admission, "_may_move", lambda *_: True)
+    monkeypatch.setattr(Admission, "_may_speak", lambda *_: True)
     world = calm()
     FAULTS["twin"].act(world, 1, 0.0)
     broken(world, "admission", "listened to the twin")

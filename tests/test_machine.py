@@ -312,7 +312,7 @@ def open_what_is_damaged(patch: pytest.MonkeyPatch) -> None:
 
 def listen_to_twins(patch: pytest.MonkeyPatch) -> None:
     """A sender is heard wherever it speaks."""
-    patch.setattr(Admission, "_may_move", lambda *_: True)
+    patch.setattr(Admission, "_may_speak", lambda *_: True)
 
 
 def answer_without_limit(patch: pytest.MonkeyPatch) -> None:

@@ -102,7 +102,7 @@ def test_without_even_probes_a_node_may_be_probed_twice_in_a_period() -> None:
     def probed(*omit: Part) -> set[int]:
         simulation, processes = _cluster(*omit)
         before = [each.node.stats.received for each in processes]
-        simulation.advance(20.0)
+        simulation.advance(60.0)
         return {each.node.stats.received - old for each, old in zip(processes, before, strict=True)}
 
     assert max(probed(Part.EVEN_PROBES)) > max(probed())

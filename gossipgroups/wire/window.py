@@ -20,6 +20,10 @@ class Window:
         self._highest = 0
         self._seen = 1
 
+    def begin_at(self, number: int) -> None:
+        """Count all that is below a number as seen."""
+        self._highest, self._seen = number - 1, _MASK
+
     def has_seen(self, number: int) -> bool:
         """Whether a number was seen, or is too far behind to tell."""
         behind = self._highest - number

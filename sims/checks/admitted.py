@@ -2,7 +2,7 @@
 
     once       a node takes in what nodes have sent, to it, each datagram once at most
     nothing    what is dropped, and what is sent to anybody, changes nothing that is held
-    twins      a node that has heard another takes in nothing from its twin elsewhere
+    twins      a node that knows where another is at home takes in nothing from its twin elsewhere
     kind       what a node has sent to another is dropped for a few reasons only
 
 Law: datagrams are told apart by their bytes, and by sender and number, read here from the header.
@@ -14,7 +14,6 @@ from collections import Counter
 
 from gossipgroups.ids import ANYBODY, Address, NodeId
 from gossipgroups.keys import KEY_ID_BYTES
-from gossipgroups.registers import NodeRegister, Register
 from gossipgroups.wire.header import HEADER_BYTES, Header, unpack_header
 from gossipgroups.wire.seal import TAG_BYTES
 from sims.checks.broken import Broken
@@ -41,8 +40,6 @@ class Admitted:
         self._tally = tally
         self._makers: dict[bytes, Process] = {}
         self._taken: set[tuple[NodeId, NodeId, int]] = set()
-        self._heard: set[tuple[NodeId, NodeId]] = set()
-        """Who has heard whom."""
         self._digest = 0
         self._knows_home = True
 
@@ -52,11 +49,6 @@ class Admitted:
             self._makers.setdefault(datagram, process)
         else:
             self._makers[datagram] = process
-
-    def forgotten(self, process: Process, register: Register) -> None:
-        """A node has forgotten this. With a node's register goes where it was heard."""
-        if isinstance(register, NodeRegister):
-            self._heard.discard((process.node.node_id, register.node_id))
 
     def received(self, process: Process, datagram: bytes, source: Address) -> None:
         """A node is about to be given a datagram."""
@@ -96,18 +88,12 @@ class Admitted:
         if (node.node_id, header.sender, header.number) in self._taken:
             raise Broken("admission", f"{process.name} took in number {header.number} of {maker.name} twice")
         self._taken.add((node.node_id, header.sender, header.number))
-        pair = (node.node_id, header.sender)
         if self._outsiders.get(source) == "twin":
             self._tally["twin taken in"] += 1
-            # Where no register tells which of the two is at home, each is heard that proves its address.
             if self._knows_home:
                 raise Broken(
-                    "admission", f"{process.name} listened to the twin of {maker.name}, which it hears"
+                    "admission", f"{process.name} listened to the twin of {maker.name}, whose home it knows"
                 )
-            # Rightly heard, it is at home there until the original speaks again.
-            self._heard.pop(pair, None)
-        else:
-            self._heard.add(pair)
 
     def _dropped(self, process: Process, maker: Process, source: Address, reason: str) -> None:
         kind = self._outsiders.get(maker.address)

@@ -72,7 +72,6 @@ class Checks(Watcher):
         for register in holding.dropped:
             self.tally["forgotten"] += 1
             self._forward.forgotten(register)
-            self._admitted.forgotten(process, register)
             self._settled.forgotten(process, register)
         if pairs:
             self._statuses.changed(process, pairs)
