@@ -115,9 +115,14 @@ class Settler:
                 answers.append(self._convergence.entry(entry.scope))
         for some in self._packed(Settling, answers):
             self._outbox.answer(peer, some)
-        if asked and peer.node_id not in self._state.live and len(self._farewells) < FAREWELLS:
+        if asked and self._has_left(peer) and len(self._farewells) < FAREWELLS:
             self._farewells[peer] = None
         return asked and differs
+
+    def _has_left(self, peer: Peer) -> bool:
+        """Whether a node is known to have gone that was at this address."""
+        register = self._state.replica.nodes.get(peer.node_id)
+        return register is not None and not register.status.live and register.address == peer.address
 
     def _report(self, scope: Scope, converged: bool) -> None:
         if self._reports.report(scope, converged):

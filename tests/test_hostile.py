@@ -51,6 +51,7 @@ def faulty(tmp_path: Path, patch: str) -> tuple[str, ...]:
         "import runpy, sys\n"
         "from gossipgroups.admission import Admission\n"
         "from gossipgroups.wire.outbox import Outbox\n"
+        "from gossipgroups.wire.window import Window\n"
         f"{patch}\n"
         "sys.argv = ['worker', *sys.argv[-2:]]\n"
         "runpy.run_module('sims.loopback.worker', run_name='__main__')\n"
@@ -79,7 +80,7 @@ async def test_without_keys_attacks_are_counted_and_get_nowhere() -> None:
     assert 0 < questions.returned_bytes <= questions.sent_bytes
     assert questions.refused["unproved"] > 0
     assert replays.sound, replays.broken
-    assert {"elsewhere", "for another", "own datagram"} <= replays.refused.keys()
+    assert {"replayed", "for another", "own datagram"} <= replays.refused.keys()
     flood = assault(found["flood, tiny"])
     assert flood.returned == 0 < flood.refused["size"] < flood.sent
     assert isinstance(life, Life)
@@ -101,12 +102,18 @@ async def test_without_a_network_of_its_own_a_relay_records_what_is_replayed() -
     assert misshapen.returned == 0
     assert found["forged source"] == Skipped("pretended")
     assert replays.sound, replays.broken
-    assert {"elsewhere", "for another", "own datagram"} <= replays.refused.keys()
+    assert {"replayed", "for another", "own datagram"} <= replays.refused.keys()
 
 
 @pytest.mark.usefixtures("_no_network")
 async def test_a_node_that_takes_replays_in_is_found(tmp_path: Path) -> None:
-    prefix = faulty(tmp_path, "Admission.admit = lambda *arguments: None")
+    patch = "\n".join(
+        (
+            "Window.has_seen = lambda *arguments: False",
+            "Window.accept = Admission._may_speak = lambda *arguments: True",
+        )
+    )
+    prefix = faulty(tmp_path, patch)
     replays = assault((await attack("replays", keyed=True, prefix=prefix))["replays"])
     assert any("has taken in" in each for each in replays.broken), replays.broken
     assert not replays.sound

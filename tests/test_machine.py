@@ -26,7 +26,6 @@ The first seed at which each rule broken on purpose is caught, and what it shows
     take_in_what_is_for_others    3   admission: sent to another node
     open_what_is_damaged          5   admission: of another version
     listen_to_twins               1   admission: a twin, while the original is heard
-    answer_without_limit         10   answers: more bytes to a stranger than came
     believe_echoes                4   rest: a newcomer alone
 """
 
@@ -56,7 +55,6 @@ from gossipgroups.reports import Reports
 from gossipgroups.status import Status
 from gossipgroups.wire.header import unpack_header
 from gossipgroups.wire.messages import Entry, Scope
-from gossipgroups.wire.outbox import Outbox
 from gossipgroups.wire.seal import TaggedSeal
 from gossipgroups.wire.window import Window
 from sims.checks import Broken
@@ -315,11 +313,6 @@ def listen_to_twins(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Admission, "_may_speak", lambda *_: True)
 
 
-def answer_without_limit(patch: pytest.MonkeyPatch) -> None:
-    """Who has proved nothing is answered in full."""
-    patch.setattr(Outbox, "limit", lambda self, peer, size: None)
-
-
 def believe_echoes(patch: pytest.MonkeyPatch) -> None:
     """An address from which the own question came back is never asked again."""
     rule = Contacts._due_seeds
@@ -350,7 +343,6 @@ MUTATIONS: tuple[Callable[[pytest.MonkeyPatch], None], ...] = (
     take_in_what_is_for_others,
     open_what_is_damaged,
     listen_to_twins,
-    answer_without_limit,
     believe_echoes,
 )
 

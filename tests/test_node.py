@@ -444,7 +444,7 @@ def test_a_leaver_that_asks_is_answered_when_its_leave_has_settled() -> None:
     wire = _cluster(3)
     node = wire.nodes[0]
     for stranger in range(60, 60 + 40):
-        meet(node, stranger, wire.now)
+        node._learn(a_node(stranger, 0, Status.LEFT), wire.now, tell=False)
         ask = AskSettling(node.state.live.digest, [Entry(ROOT, 0, 12345, b"")])
         node.receive(sealed(stranger, node.node_id, ask), an_address(stranger), wire.now)
     node.tick(wire.now)

@@ -15,6 +15,7 @@ from collections import Counter
 from gossipgroups.ids import ANYBODY, Address, NodeId
 from gossipgroups.keys import KEY_ID_BYTES
 from gossipgroups.wire.header import HEADER_BYTES, Header, unpack_header
+from gossipgroups.wire.messages import Proof
 from gossipgroups.wire.seal import TAG_BYTES
 from sims.checks.broken import Broken
 from sims.checks.outsiders import Outsiders
@@ -42,6 +43,8 @@ class Admitted:
         self._taken: set[tuple[NodeId, NodeId, int]] = set()
         self._digest = 0
         self._knows_home = True
+        self._proved: set[tuple[NodeId, NodeId]] = set()
+        """Of twins that had a cookie: who has heard them."""
 
     def sent(self, process: Process, datagram: bytes) -> None:
         """A process has sent this. Without keys a twin may send the same bytes: they are the original's."""
@@ -90,7 +93,11 @@ class Admitted:
         self._taken.add((node.node_id, header.sender, header.number))
         if self._outsiders.get(source) == "twin":
             self._tally["twin taken in"] += 1
-            if self._knows_home:
+            pair = (node.node_id, header.sender)
+            if any(isinstance(section, Proof) for section in node.read(datagram).sections):
+                # It was cloned with a cookie in its hands that the original had just got.
+                self._proved.add(pair)
+            if self._knows_home and pair not in self._proved:
                 raise Broken(
                     "admission", f"{process.name} listened to the twin of {maker.name}, whose home it knows"
                 )
