@@ -217,10 +217,10 @@ class Admission:
     def _ask_at_home(self, sender: _Sender | None, node_id: NodeId, now: float) -> None:
         """A known sender at another place has moved, or is its own twin, who does not hear this."""
         home = self._home(node_id)
-        if home is None or not self._budget.spend(1, now):
+        if home is None or (sender is not None and now - sender.asked < ASK_AGAIN):
             return
-        if sender is not None:
-            if now - sender.asked < ASK_AGAIN:
-                return
-            sender.asked = now
-        self._outbox.add(Peer(node_id, home), self.cookie(Peer(node_id, home), now))
+        if self._budget.spend(1, now):
+            if sender is not None:
+                sender.asked = now
+            peer = Peer(node_id, home)
+            self._outbox.add(peer, self.cookie(peer, now))

@@ -137,14 +137,14 @@ class Reception:
     def _peer(self, sender: NodeId, source: Address, size: int) -> Peer:
         """Where answers go: to the node's own address, once that is known. What they may cost is noted."""
         register = self._state.replica.nodes.get(sender)
-        here = Peer(sender, source)
-        peer = here if register is None else register.peer
         # With keys the address is that of the register, or else of whoever may have recorded the datagram.
-        trusted = self._sealed and register is not None
-        if not trusted and not self._admission.has_proved(peer):
-            if self._admission.has_proved(here):
-                return here
-            self._outbox.limit(peer, size)
+        if register is not None and (self._sealed or self._admission.has_proved(register.peer)):
+            return register.peer
+        here = Peer(sender, source)
+        if self._admission.has_proved(here):
+            return here
+        peer = here if register is None else register.peer
+        self._outbox.limit(peer, size)
         return peer
 
     def _on_stray(self, message: Message, source: Address, size: int) -> None:

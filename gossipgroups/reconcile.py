@@ -109,11 +109,10 @@ class Reconciler:
         self._sent.clear()
         requests, self._requests = self._requests, {}
         listings, self._listings = self._listings, {}
-        if any(not self._outbox.withholds(peer) for peer in requests):
-            mine = self._by_bucket()
-            for peer, request in requests.items():
-                if not self._outbox.withholds(peer):
-                    self._answer(peer, request, mine)
+        allowed = [peer for peer in requests if not self._outbox.withholds(peer)]
+        mine = self._by_bucket() if allowed else []
+        for peer in allowed:
+            self._answer(peer, requests[peer], mine)
         for peer, intervals in listings.items():
             if not self._outbox.withholds(peer):
                 self._compare(peer, intervals)
