@@ -23,8 +23,6 @@ Mark = int
 Pair = tuple[Register | None, Register]
 """A register that was replaced, and by what."""
 NOTHING: Mark = 0
-FASTEST = 4.0
-"""How fast a clock may run at most: ages travel, so the fastest tells all others how old something is."""
 Key = tuple[object, ...]
 
 
@@ -118,8 +116,8 @@ class Holding:
         self._registers: dict[int, Register] = {}
         self._by_key: dict[Key, Register] = {}
 
-    def look(self, now: float) -> list[Pair]:
-        """What has changed since the last look, oldest first; `now` is the time since all began."""
+    def look(self, longest: float) -> list[Pair]:
+        """What has changed since the last look, oldest first. No clock can have counted longer, in seconds."""
         replica = self.process.node.state.replica
         self.dropped.clear()
         if replica.digest == self._digest:
@@ -139,13 +137,13 @@ class Holding:
                 known.pop(old.hash, None)
             known[new.hash] = new
         if len(self._by_key) != len(replica.by_hash):
-            self._forget(replica, now)
+            self._forget(replica, longest)
         return pairs
 
-    def _forget(self, replica: Replica, now: float) -> None:
+    def _forget(self, replica: Replica, longest: float) -> None:
         """Registers were dropped: only what says no more than that something is gone, and nothing young."""
         for register in [each for each in self._by_key.values() if each.hash not in replica.by_hash]:
-            if now * FASTEST < self.process.node.config.forget_after or not is_over(replica, register):
+            if longest < self.process.node.config.forget_after or not is_over(replica, register):
                 raise Broken("maps", f"{self.process.name} lost a register before its time: {register}")
             del self._by_key[register.key]
             del self._registers[register.hash]

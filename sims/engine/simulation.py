@@ -71,6 +71,8 @@ class Simulation(Agenda):
         """Machines that do not even say that a port is closed."""
         self.tally: Counter[str] = Counter()
         """What was done, and what came of it."""
+        self.jumped = 0.0
+        """Seconds by which clocks have jumped forward, all together."""
         self.sent = 0
         self.sent_bytes = 0
         self._started = 0
@@ -200,6 +202,7 @@ class Simulation(Agenda):
         """Let the clock of a process jump."""
         self.did("jump", process, f"{seconds:+g}")
         process.clock.jump(seconds)
+        self.jumped += max(0.0, seconds)
         self._wake(process, self.now)
 
     def skew(self, process: Process, rate: float) -> None:
