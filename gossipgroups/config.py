@@ -28,8 +28,11 @@ class Config:
     """Time in which every node is probed once. Smaller: faster detection, more datagrams (2 per node and
     period)."""
     probe_timeout: float = 0.5
-    """Wait for an ack before others are asked to probe. Smaller: faster, more indirect probes on a slow
-    network."""
+    """Longest wait for an ack before others are asked to probe, and the wait before any round trip was
+    measured. Larger: slower networks need fewer indirect probes, and a slow one is detected later."""
+    probe_timeout_min: float = 0.1
+    """Shortest wait for an ack, however short the round trips are. Smaller: faster, more indirect probes
+    when a node pauses. Equal to `probe_timeout`: nothing is measured."""
     indirect_probes: int = 3
     """Nodes asked to probe in our place. Larger: fewer false suspicions under loss, more datagrams per
     failure. 0: a missed ack is a suspicion."""
@@ -43,9 +46,12 @@ class Config:
     """Longest suspicion (nobody confirms it) as a multiple of the shortest (Lifeguard, section IV.B)."""
     confirmations: int = 2
     """Independent confirmations that take a suspicion to its shortest time. 0: it is always the shortest."""
-    refused_timeout: float = 0.3
+    refused_timeout: float = 0.1
     """Suspicion once two nodes saw the port refused by the kernel. Must cover a few round trips for
     refuting."""
+    silent_timeout: float = 0.8
+    """Time that a suspect has left once enough nodes have probed it themselves, in vain. Must cover refuting,
+    and the longest pause of a process that is to be forgiven, less the time of two probes."""
     gossip_interval: float = 0.2
     """Time between repeats of a rumour. Smaller: gaps after loss close sooner, more datagrams while news is
     fresh."""
@@ -99,6 +105,11 @@ class Config:
                 f"Config.probe_timeout is {self.probe_timeout} s: it must be below probe_period "
                 f"({self.probe_period} s), or no time is left for indirect probes"
             )
+        if self.probe_timeout_min > self.probe_timeout:
+            raise InvalidValue(
+                f"Config.probe_timeout_min is {self.probe_timeout_min} s: it must be at most probe_timeout "
+                f"({self.probe_timeout} s)"
+            )
 
     @classmethod
     def lan(cls) -> Self:
@@ -109,10 +120,12 @@ class Config:
     def local(cls) -> Self:
         """For processes on one machine: round trips far below a millisecond."""
         return cls(
-            probe_period=0.2,
-            probe_timeout=0.08,
-            suspicion_multiplier=3.0,
-            refused_timeout=0.05,
+            probe_period=0.1,
+            probe_timeout=0.06,
+            probe_timeout_min=0.02,
+            suspicion_multiplier=6.0,
+            refused_timeout=0.03,
+            silent_timeout=0.2,
             gossip_interval=0.1,
             settle_pace=0.002,
             settle_retry=0.02,
@@ -127,9 +140,11 @@ class Config:
         return cls(
             probe_period=5.0,
             probe_timeout=3.0,
+            probe_timeout_min=0.5,
             suspicion_multiplier=6.0,
             confirmations=3,
-            refused_timeout=2.0,
+            refused_timeout=1.0,
+            silent_timeout=5.0,
             gossip_interval=0.5,
             fanout=4,
             settle_pace=0.02,

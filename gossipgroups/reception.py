@@ -6,7 +6,7 @@ it is found before anything changes; its registers are learnt before any of its 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, NamedTuple, Protocol
 
 from gossipgroups.admission import STRAY, Admission
@@ -80,11 +80,11 @@ class Reception:
         self._refute = handlers.refute
         self._intake = Intake(state)
         self._sealed = seal.ring is not None
-        self._heard: set[Peer] = set()
+        self._heard: dict[Peer, None] = {}
 
-    def members_heard(self) -> set[Peer]:
+    def members_heard(self) -> Collection[Peer]:
         """The live nodes heard since the last call."""
-        heard, self._heard = self._heard, set()
+        heard, self._heard = self._heard, {}
         return heard
 
     def read(self, datagram_untrusted: bytes) -> Message:
@@ -131,7 +131,8 @@ class Reception:
             if handler is not None:
                 handler(self, message, peer, section, now)
         if message.sender in self._state.live:
-            self._heard.add(peer)
+            self._detector.heard_at = now
+            self._heard[peer] = None
         return None
 
     def _peer(self, sender: NodeId, source: Address, size: int) -> Peer:
@@ -165,7 +166,7 @@ class Reception:
         pinged = self._detector.pinged(message.sender, number) or self._contacts.pinged(number)
         if pinged is not None:
             self._admission.prove(Peer(message.sender, pinged))
-        self._detector.on_ack(message.sender, section)
+        self._detector.on_ack(message.sender, section, now)
         self._contacts.on_ack(message.sender, section)
         self._tell_if_dead(peer)
         if section.digest != self._state.replica.digest:

@@ -15,7 +15,7 @@ from gossipgroups.ids import NodeId
 from gossipgroups.registers import NodeRegister
 from gossipgroups.state import State
 from gossipgroups.status import Status
-from gossipgroups.swim.detector import Detector
+from gossipgroups.swim.detector import SPARE_CORROBORATORS, Detector
 from gossipgroups.swim.dissemination import RumourQueue
 from gossipgroups.swim.probe import Numbers, Purpose
 from gossipgroups.swim.relays import NACK_AFTER, RELAYS
@@ -123,7 +123,7 @@ def test_an_answered_probe_changes_nothing() -> None:
     rig.detector.awareness.note(2)
     ping = rig.probe()
     assert ping.digest == rig.state.replica.digest
-    rig.detector.on_ack(an_id(TARGET), Ack(ping.number, 0))
+    rig.detector.on_ack(an_id(TARGET), Ack(ping.number, 0), 0.0)
     assert rig.detector.awareness.score == 1
     rig.detector.tick(10 * PERIOD)
     assert rig.sent() == []
@@ -134,7 +134,7 @@ def test_an_answered_probe_changes_nothing() -> None:
 def test_an_ack_of_a_stranger_or_of_another_number_does_not_count(sender: int, off: int) -> None:
     rig = Rig(5)
     ping = rig.probe()
-    rig.detector.on_ack(an_id(sender), Ack(ping.number + off, 0))
+    rig.detector.on_ack(an_id(sender), Ack(ping.number + off, 0), 0.0)
     assert len(rig.relays(TIMEOUT)) == 3
 
 
@@ -149,7 +149,7 @@ def test_every_node_is_probed_in_its_round_and_the_next_is_due_a_period_later() 
         ((number, ping),) = rig.sent()
         assert isinstance(ping, Ping)
         targets.append(number)
-        rig.detector.on_ack(an_id(number), Ack(ping.number, 0))
+        rig.detector.on_ack(an_id(number), Ack(ping.number, 0), 0.0)
     assert sorted(targets[:3]) == sorted(targets[3:]) == [1, 2, 3]
 
 
@@ -180,7 +180,7 @@ def test_an_ack_through_a_relay_counts_and_one_through_another_does_not() -> Non
         ping = rig.probe()
         asked = set(rig.relays(TIMEOUT))
         helper = next(number for number in range(2, 8) if (number in asked) == helper_is_asked)
-        rig.detector.on_ack(an_id(helper), Ack(ping.number, 0))
+        rig.detector.on_ack(an_id(helper), Ack(ping.number, 0), 0.0)
         rig.detector.tick(PERIOD)
         assert rig.status() is (Status.ALIVE if helper_is_asked else Status.SUSPECT)
 
@@ -231,7 +231,7 @@ def test_a_node_in_trouble_takes_its_time() -> None:
 def test_probes_out_of_turn_say_nothing_about_our_own_health(purpose: Purpose) -> None:
     rig = Rig(8)
     rig.detector.awareness.note(1)
-    rig.detector.on_ack(an_id(TARGET), Ack(rig.probe(purpose).number, 0))
+    rig.detector.on_ack(an_id(TARGET), Ack(rig.probe(purpose).number, 0), 0.0)
     assert rig.detector.awareness.score == 1
     rig.probe(purpose)
     rig.detector.tick(2 * TIMEOUT)
@@ -247,7 +247,7 @@ def test_a_challenge_is_told_how_it_ended(alive: bool) -> None:
     rig.detector.on_challenged = lambda target, verdict: ends.append((target, verdict))
     ping = rig.probe(Purpose.CHALLENGE)
     if alive:
-        rig.detector.on_ack(an_id(TARGET), Ack(ping.number, 0))
+        rig.detector.on_ack(an_id(TARGET), Ack(ping.number, 0), 0.0)
     rig.detector.tick(TIMEOUT)
     rig.detector.tick(PERIOD)
     rig.detector.tick(5 * PERIOD)
@@ -299,11 +299,11 @@ def _relay(rig: Rig, origin: int = 2, number: int = 50, target: int = TARGET) ->
 def test_a_relay_pings_under_its_own_number_and_passes_the_ack_on() -> None:
     rig = Rig(4)
     number = _relay(rig)
-    rig.detector.on_ack(an_id(3), Ack(number, 0))
+    rig.detector.on_ack(an_id(3), Ack(number, 0), 0.0)
     assert rig.sent() == []
-    rig.detector.on_ack(an_id(TARGET), Ack(number, 0))
+    rig.detector.on_ack(an_id(TARGET), Ack(number, 0), 0.0)
     assert rig.sent() == [(2, Ack(50, rig.state.replica.digest))]
-    rig.detector.on_ack(an_id(TARGET), Ack(number, 0))
+    rig.detector.on_ack(an_id(TARGET), Ack(number, 0), 0.0)
     rig.detector.tick(PERIOD)
     assert rig.sent() == []
 
@@ -315,7 +315,7 @@ def test_a_relay_without_an_ack_says_so_once_and_still_passes_a_late_one_on() ->
     rig.detector.tick(NACK_AFTER * TIMEOUT)
     rig.detector.tick(TIMEOUT)
     assert rig.sent() == [(2, Nack(50))]
-    rig.detector.on_ack(an_id(TARGET), Ack(number, 0))
+    rig.detector.on_ack(an_id(TARGET), Ack(number, 0), 0.0)
     assert rig.sent() == [(2, Ack(50, rig.state.replica.digest))]
 
 
@@ -325,7 +325,7 @@ def test_a_relay_is_forgotten_after_a_period() -> None:
     rig.detector.tick(NACK_AFTER * TIMEOUT)
     rig.detector.tick(PERIOD)
     rig.sent()
-    rig.detector.on_ack(an_id(TARGET), Ack(number, 0))
+    rig.detector.on_ack(an_id(TARGET), Ack(number, 0), 0.0)
     assert rig.sent() == []
     # A relay never accuses for its own part.
     assert rig.status() is Status.ALIVE
@@ -408,7 +408,7 @@ def test_a_death_of_a_node_held_alive_waits_for_its_ack() -> None:
     ping = next(section for number, section in rig.sent() if number == TARGET and isinstance(section, Ping))
     assert rig.detector.doubts(death, 0.1)
     assert rig.sent() == []
-    rig.detector.on_ack(an_id(TARGET), Ack(ping.number, 0))
+    rig.detector.on_ack(an_id(TARGET), Ack(ping.number, 0), 0.0)
     rig.detector.tick(TIMEOUT)
     assert rig.status() is Status.ALIVE
 
@@ -481,7 +481,7 @@ def test_an_answered_probe_does_not_put_off_the_next_one() -> None:
     rig.detector.awareness.note(8)
     ping = rig.probe()
     later = rig.detector.deadline(0.0)
-    rig.detector.on_ack(an_id(TARGET), Ack(ping.number, 0))
+    rig.detector.on_ack(an_id(TARGET), Ack(ping.number, 0), 0.0)
     due = rig.detector.order.next(rig.state.live, 0.0)
     assert due is not None
     assert later is not None
@@ -542,7 +542,7 @@ def test_with_nobody_to_ask_a_refused_probe_is_over() -> None:
     rig.detector.on_refused(an_address(TARGET), 0.0)
     assert rig.status() is Status.SUSPECT
     assert rig.detector.deadline(0.0) == CONFIG.refused_timeout
-    rig.detector.on_ack(an_id(TARGET), Ack(ping.number, 0))
+    rig.detector.on_ack(an_id(TARGET), Ack(ping.number, 0), 0.0)
     rig.detector.tick(CONFIG.refused_timeout)
     assert rig.status() is Status.DEAD
     assert rig.detector.awareness.score == 0
@@ -713,7 +713,7 @@ def test_a_few_chosen_alike_by_all_probe_a_suspect_on_hearing_of_it(incarnation:
         probing += [me for to, section in rig.sent() if to == TARGET and isinstance(section, Ping)]
         rig.detector.on_accusation(_charge(second, incarnation), 0.0)
         assert rig.sent() == []
-    chosen = CONFIG.indirect_probes + 1
+    chosen = CONFIG.confirmations + SPARE_CORROBORATORS
     assert chosen - 1 <= len(probing) == len(set(probing)) <= chosen
 
 
@@ -749,6 +749,91 @@ def test_what_was_said_of_an_earlier_incarnation_of_a_suspect_is_told_no_more() 
     assert rig.accusations() == [_charge(4, 1)]
 
 
+def _measured(rig: Rig, seconds: float = 0.001) -> None:
+    """Let the detector measure short round trips, until its wait is the shortest."""
+    for _ in range(400):
+        rig.detector.on_ack(an_id(TARGET), Ack(rig.probe().number, 0), seconds)
+
+
+def test_the_wait_for_an_ack_follows_the_round_trips() -> None:
+    rig = Rig(6)
+    _measured(rig)
+    wait = CONFIG.probe_timeout_min
+    rig.probe()
+    assert rig.relays(wait - 0.001) == {}
+    assert len(rig.relays(wait)) == 3
+    rig.detector.tick(3 * wait - 0.001)
+    assert rig.status() is Status.ALIVE
+    rig.detector.tick(3 * wait)
+    assert rig.status() is Status.SUSPECT
+
+
+def _fail(rig: Rig) -> Ping:
+    """Let a probe fail after the shortest waits, with enough health left to wait no longer the next time."""
+    ping = rig.probe()
+    asked = rig.relays(CONFIG.probe_timeout_min)
+    for relay, request in asked.items():
+        rig.detector.on_nack(an_id(relay), Nack(request.number))
+    rig.detector.tick(3 * CONFIG.probe_timeout_min)
+    assert rig.status() is Status.SUSPECT
+    return ping
+
+
+def test_an_ack_after_its_probe_has_failed_is_still_a_round_trip() -> None:
+    rig = Rig(6)
+    _measured(rig)
+    ping = _fail(rig)
+    rig.detector.on_ack(an_id(2), Ack(ping.number, 0), 0.9)
+    rig.detector.on_ack(an_id(TARGET), Ack(ping.number, 0), 0.9)
+    rig.sent()
+    rig.detector.probe(an_id(TARGET), Purpose.ROUND, 1.0)
+    assert rig.relays(1.0 + CONFIG.probe_timeout - 0.001) == {}
+    assert len(rig.relays(1.0 + CONFIG.probe_timeout)) == 3
+
+
+def test_acks_much_too_late_are_no_round_trips() -> None:
+    rig = Rig(6)
+    _measured(rig)
+    ping = _fail(rig)
+    rig.detector.tick(PERIOD + 0.1)
+    rig.detector.on_ack(an_id(TARGET), Ack(ping.number, 0), PERIOD + 0.1)
+    rig.sent()
+    rig.detector.probe(an_id(TARGET), Purpose.ROUND, 2.0)
+    asked = rig.relays(2.0 + CONFIG.probe_timeout_min).values()
+    assert an_id(TARGET) in {request.target for request in asked}
+
+
+def _accused(rig: Rig) -> None:
+    for accuser in (2, 3, 4):
+        rig.detector.on_accusation(_charge(accuser), 0.0)
+    rig.sent()
+
+
+def test_silence_that_enough_have_met_ends_a_suspicion_soon_where_others_are_heard() -> None:
+    rig = Rig(8)
+    _accused(rig)
+    rig.detector.heard_at = CONFIG.silent_timeout
+    rig.detector.tick(CONFIG.silent_timeout - 0.01)
+    assert rig.status() is Status.SUSPECT
+    rig.detector.tick(CONFIG.silent_timeout)
+    assert rig.status() is Status.DEAD
+
+
+def test_who_hears_nobody_does_not_believe_in_silence_so_soon() -> None:
+    rig = Rig(8)
+    _accused(rig)
+    now = 0.0
+    while now + CONFIG.silent_timeout < SHORTEST:
+        now += CONFIG.silent_timeout
+        rig.detector.tick(now)
+        assert rig.status() is Status.SUSPECT
+        due = rig.detector.deadline(now)
+        assert due is not None
+        assert due > now
+    rig.detector.tick(SHORTEST)
+    assert rig.status() is Status.DEAD
+
+
 def test_nothing_is_due_when_alone() -> None:
     rig = Rig(1, rounds=True)
     assert rig.detector.deadline(0.0) is None
@@ -778,7 +863,7 @@ def test_a_suspicion_runs_exactly_while_a_node_is_a_suspect(taken: list[tuple[st
             case "tick":
                 rig.detector.tick(now)
             case "ack":
-                rig.detector.on_ack(an_id(number), Ack(pings[number][-1], 0))
+                rig.detector.on_ack(an_id(number), Ack(pings[number][-1], 0), 0.0)
             case "accuse":
                 rig.detector.on_accusation(_charge(9, register.incarnation, subject=number), now)
             case "refused":

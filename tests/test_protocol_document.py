@@ -377,7 +377,7 @@ def test_the_table_of_suspicions_is_the_code() -> None:
         for accusers in range(1, 5):
             suspicion = Suspicion(0, PRESETS[preset.strip("`")](), 0.0)
             for each in range(accusers):
-                suspicion.confirm(NodeId(bytes([each] * 8)), messages.SILENT)
+                suspicion.confirm(NodeId(bytes([each] * 8)), messages.SILENT, 0.0)
             computed.append(f"{suspicion.deadline(int(nodes), int(nodes) - 2):.1f}")
         assert stated == computed, (preset, nodes)
 

@@ -9,20 +9,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gossipgroups.config import Config
-from gossipgroups.swim.suspicion import Suspicion
+from gossipgroups.swim.suspicion import Suspicion, Suspicions
 from gossipgroups.wire.messages import REFUSED, SILENT
 from tests.nodes import an_id
 
 CONFIG = Config.lan()
 START = 1000.0
+PATIENT = CONFIG.but(silent_timeout=1e6)
+"""Nobody is found by silence before the patient time is over."""
 SHORTEST = CONFIG.suspicion_multiplier * CONFIG.probe_period
 LONGEST = SHORTEST * CONFIG.suspicion_max_factor
 
 
-def _suspicion(*accused: tuple[int, int], config: Config = CONFIG) -> Suspicion:
+def _suspicion(*accused: tuple[int, int], config: Config = PATIENT) -> Suspicion:
     suspicion = Suspicion(0, config, START)
     for accuser, evidence in accused:
-        suspicion.confirm(an_id(accuser), evidence)
+        suspicion.confirm(an_id(accuser), evidence, START)
     return suspicion
 
 
@@ -39,7 +41,7 @@ def test_each_confirmation_shortens_it_down_to_the_shortest() -> None:
     suspicion = _suspicion((1, SILENT))
     times = []
     for accuser in (2, 3, 4):
-        suspicion.confirm(an_id(accuser), SILENT)
+        suspicion.confirm(an_id(accuser), SILENT, START)
         times.append(_wait(suspicion))
     # One of two confirmations: log 2 / log 3 of the way down.
     assert times == [pytest.approx(LONGEST - (LONGEST - SHORTEST) * 0.6309, rel=1e-4), SHORTEST, SHORTEST]
@@ -47,24 +49,26 @@ def test_each_confirmation_shortens_it_down_to_the_shortest() -> None:
 
 def test_the_same_accuser_counts_once() -> None:
     suspicion = _suspicion()
-    assert suspicion.confirm(an_id(1), SILENT)
-    assert not suspicion.confirm(an_id(1), SILENT)
+    assert suspicion.confirm(an_id(1), SILENT, START)
+    assert not suspicion.confirm(an_id(1), SILENT, START)
     assert _wait(suspicion) == LONGEST
 
 
 def test_confirmations_are_worth_telling_until_there_are_enough() -> None:
     suspicion = _suspicion()
-    assert [suspicion.confirm(an_id(number), SILENT) for number in range(6)] == [True] * 3 + [False] * 3
+    assert [suspicion.confirm(an_id(number), SILENT, START) for number in range(6)] == [True] * 3 + [
+        False
+    ] * 3
 
 
 def test_two_refused_ports_leave_just_time_to_refute() -> None:
     suspicion = _suspicion((1, SILENT))
-    assert suspicion.confirm(an_id(1), REFUSED)
+    assert suspicion.confirm(an_id(1), REFUSED, START)
     assert _wait(suspicion) == LONGEST
-    assert suspicion.confirm(an_id(2), REFUSED)
+    assert suspicion.confirm(an_id(2), REFUSED, START)
     assert _wait(suspicion) == pytest.approx(CONFIG.refused_timeout)
-    assert not suspicion.confirm(an_id(3), REFUSED)
-    assert not suspicion.confirm(an_id(1), SILENT)
+    assert not suspicion.confirm(an_id(3), REFUSED, START)
+    assert not suspicion.confirm(an_id(1), SILENT, START)
 
 
 @pytest.mark.parametrize(("healthy", "needed"), [(0, 1), (1, 2), (2, 2), (98, 2)])
@@ -72,7 +76,7 @@ def test_refusals_that_are_needed_in_small_clusters(healthy: int, needed: int) -
     suspicion = _suspicion()
     for number in range(needed):
         assert _wait(suspicion, healthy + 2, healthy) > CONFIG.refused_timeout + 0.1
-        suspicion.confirm(an_id(number), REFUSED)
+        suspicion.confirm(an_id(number), REFUSED, START)
     assert _wait(suspicion, healthy + 2, healthy) == pytest.approx(CONFIG.refused_timeout)
 
 
@@ -87,8 +91,66 @@ def test_large_clusters_wait_longer() -> None:
         assert _wait(confirmed, live) == pytest.approx(SHORTEST * log10(live))
 
 
+def _met(at: float = START, config: Config = CONFIG) -> Suspicion:
+    """A suspicion of which the last accuser that is needed came at this time."""
+    suspicion = _suspicion(*((number, SILENT) for number in range(config.confirmations)), config=config)
+    assert suspicion.confirm(an_id(9), SILENT, at)
+    return suspicion
+
+
+def test_silence_met_by_enough_leaves_just_time_to_refute_from_then_on() -> None:
+    suspicion = _suspicion((1, SILENT), (2, SILENT), config=CONFIG)
+    assert _wait(suspicion) > SHORTEST
+    suspicion.confirm(an_id(3), SILENT, START + 1)
+    assert _wait(suspicion) == pytest.approx(1 + CONFIG.silent_timeout)
+    suspicion.confirm(an_id(4), SILENT, START + 1.5)
+    suspicion.confirm(an_id(1), REFUSED, START + 1.5)
+    assert _wait(suspicion) == pytest.approx(1 + CONFIG.silent_timeout)
+
+
+@pytest.mark.parametrize(("healthy", "needed"), [(0, 1), (1, 2), (2, 3), (98, 3)])
+def test_accusers_that_are_needed_in_small_clusters(healthy: int, needed: int) -> None:
+    suspicion = _suspicion(config=CONFIG)
+    for number in range(needed):
+        assert _wait(suspicion, healthy + 2, healthy) >= SHORTEST
+        suspicion.confirm(an_id(number), SILENT, START)
+    assert _wait(suspicion, healthy + 2, healthy) == pytest.approx(CONFIG.silent_timeout)
+
+
+def test_who_still_hears_others_concludes() -> None:
+    suspicion, wait = _met(), CONFIG.silent_timeout
+    assert not suspicion.concludes(8, 6, START + wait - 0.01, START + wait - 0.01)
+    assert suspicion.concludes(8, 6, START + wait / 2 + 0.01, START + wait)
+
+
+def test_who_hears_nobody_waits_again_and_at_last_concludes_all_the_same() -> None:
+    config = CONFIG.but(silent_timeout=0.9)
+    suspicion = _met(config=config)
+    for waits in range(1, 5):
+        now = suspicion.deadline(8, 6)
+        assert now == pytest.approx(START + 0.9 * waits)
+        assert not suspicion.concludes(8, 6, START, now)
+    assert suspicion.deadline(8, 6) == START + SHORTEST
+    assert suspicion.concludes(8, 6, START, START + SHORTEST)
+
+
+def test_suspicions_that_wait_again_are_due_again() -> None:
+    suspicions = Suspicions(CONFIG)
+    suspicions.begin(an_id(0), 0, START)
+    for number in (1, 2, 3):
+        suspicions.confirm(an_id(0), an_id(number), SILENT, START)
+    due = suspicions.deadline(8, 6)
+    assert due == START + CONFIG.silent_timeout
+    assert suspicions.over(8, 6, START, due) == []
+    assert suspicions.deadline(8, 6) == due + CONFIG.silent_timeout
+    assert suspicions.over(8, 6, due, due + CONFIG.silent_timeout / 2) == []
+    assert suspicions.over(8, 6, due + CONFIG.silent_timeout, due + CONFIG.silent_timeout) == [an_id(0)]
+
+
 accusers = st.lists(st.tuples(st.integers(0, 5), st.sampled_from([SILENT, REFUSED])), max_size=20)
-configs = st.sampled_from([Config.lan(), Config.local(), Config.wan(), CONFIG.but(refused_timeout=60)])
+configs = st.sampled_from(
+    [Config.lan(), Config.local(), Config.wan(), PATIENT, PATIENT.but(refused_timeout=60)]
+)
 
 
 @given(st.integers(2, 2000), st.integers(0, 2000), accusers, configs)
@@ -100,11 +162,13 @@ def test_the_time_never_grows_with_accusers_and_only_news_shortens_it(
     seen: dict[int, int] = {}
     for number, evidence in confirmed:
         before = suspicion.deadline(live, healthy)
-        suspicion.confirm(an_id(number), evidence)
+        suspicion.confirm(an_id(number), evidence, START)
         assert suspicion.deadline(live, healthy) <= before
         if seen.get(number, -1) >= evidence:
             assert suspicion.deadline(live, healthy) == before
         seen[number] = max(evidence, seen.get(number, -1))
         assert suspicion.accusers == {an_id(each): worst for each, worst in seen.items()}
-    shortest = min(config.refused_timeout, config.suspicion_multiplier * config.probe_period)
+    shortest = min(
+        config.refused_timeout, config.silent_timeout, config.suspicion_multiplier * config.probe_period
+    )
     assert suspicion.deadline(live, healthy) >= START + shortest

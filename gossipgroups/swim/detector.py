@@ -8,6 +8,7 @@ farewell. All of it goes through `learn`, as registers; nothing here edits the r
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from math import inf
 from typing import Protocol
 
 from gossipgroups.config import Config
@@ -22,7 +23,8 @@ from gossipgroups.swim.live import LiveSet
 from gossipgroups.swim.order import ProbeOrder
 from gossipgroups.swim.parts import Part
 from gossipgroups.swim.probe import Numbers, Probe, Purpose, Relay, Stage
-from gossipgroups.swim.relays import Relays
+from gossipgroups.swim.relays import NACK_AFTER, Relays
+from gossipgroups.swim.round_trips import RoundTrips
 from gossipgroups.swim.shuffled import ShuffledOrder
 from gossipgroups.swim.suspicion import Suspicions
 from gossipgroups.wire.codec import pack_section
@@ -41,6 +43,11 @@ from gossipgroups.wire.messages import (
     Rumours,
 )
 from gossipgroups.wire.outbox import Outbox
+
+INDIRECT_WAITS = 3
+"""A probe has failed after so many waits for an ack: one for the ping, two for the way over a relay."""
+SPARE_CORROBORATORS = 2
+"""Nodes that corroborate, beyond the confirmations needed: one may be the accuser, one be gone."""
 
 
 class Learn(Protocol):
@@ -76,7 +83,12 @@ class Detector:
         self._omit: frozenset[Part] = frozenset()
         self._acks: list[tuple[Peer, int]] = []
         self._probes: dict[int, Probe] = {}
-        self._relays = Relays(outbox, config)
+        self._late: dict[int, Probe] = {}
+        """Probes that failed within the last period: an ack of theirs is still a round trip."""
+        self._relays = Relays(outbox)
+        self._round_trips = RoundTrips(config)
+        self.heard_at = -inf
+        """When another live node was heard last."""
         self.numbers = Numbers(random)
         self.order: ProbeOrder | ShuffledOrder = ProbeOrder(me, config.probe_period)
         self.awareness = Awareness(config.awareness_limit)
@@ -131,12 +143,14 @@ class Detector:
         self._ping(register, cookie.number, now)
         return True
 
-    def on_ack(self, sender: NodeId, ack: Ack) -> None:
+    def on_ack(self, sender: NodeId, ack: Ack, now: float) -> None:
         """A target, or a relay on its behalf, has answered."""
         number = ack.number
         probe = self._probes.get(number)
         if probe is not None and (sender == probe.target or sender in probe.asked):
             del self._probes[number]
+            if sender == probe.target:
+                self._round_trips.note(now - probe.begun)
             if probe.purpose is Purpose.ROUND:
                 self.awareness.note(evidence_of.PROBE_ANSWERED)
                 self.order.resume(self._live, probe.begun)
@@ -145,6 +159,10 @@ class Detector:
             elif probe.purpose is Purpose.CHALLENGE:
                 self.on_challenged(probe.target, True)
             return
+        late = self._late.get(number)
+        if late is not None and sender == late.target:
+            del self._late[number]
+            self._round_trips.note(now - late.begun)
         self._relays.on_ack(sender, number, self._replica.digest)
 
     def on_ping_req(self, peer: Peer, request: PingReq, now: float) -> None:
@@ -153,7 +171,8 @@ class Detector:
         if register is None or request.target == self._me or self._relays.full:
             return
         number = self.numbers.draw()
-        self._relays.begin(number, register.address, peer, request, now)
+        nack_at = now + NACK_AFTER * self._round_trips.timeout
+        self._relays.begin(number, register.address, peer, request, nack_at, now + self._config.probe_period)
         self._ping(register, number, now)
 
     def on_nack(self, sender: NodeId, nack: Nack) -> None:
@@ -182,7 +201,7 @@ class Detector:
             self._learn(register.become(Status.SUSPECT), now, tell=False)
             if accusation.subject in self.suspicions and self._is_corroborator(accusation):
                 self.probe(accusation.subject, Purpose.CORROBORATE, now)
-        if self.suspicions.confirm(accusation.subject, accusation.accuser, accusation.evidence):
+        if self.suspicions.confirm(accusation.subject, accusation.accuser, accusation.evidence, now):
             self._tell(accusation)
 
     def on_refused(self, address: Address, now: float) -> None:
@@ -235,6 +254,8 @@ class Detector:
             if purpose is Purpose.CHALLENGE:
                 self.on_challenged(target, False)
             return
+        wait = self._round_trips.timeout
+        until = min(INDIRECT_WAITS * wait, self._config.probe_period)
         stretch = self.awareness.stretch
         number = self.numbers.draw()
         self._probes[number] = Probe(
@@ -243,8 +264,8 @@ class Detector:
             register.address,
             purpose,
             now,
-            now + self._config.probe_timeout * stretch,
-            now + self._config.probe_period * stretch,
+            now + wait * stretch,
+            now + until * stretch,
         )
         self._ping(register, number, now)
 
@@ -278,8 +299,12 @@ class Detector:
                 self._ask_others(probe, now)
             else:
                 self._fail(probe, now)
+                self._late[probe.number] = probe
+        if self._late:
+            since = now - self._config.probe_period
+            self._late = {number: late for number, late in self._late.items() if late.begun > since}
         self._relays.tick(now)
-        for node_id in self.suspicions.over(len(self._live), self._healthy(), now):
+        for node_id in self.suspicions.over(len(self._live), self._healthy(), self.heard_at, now):
             self._learn(self._replica.nodes[node_id].become(Status.DEAD), now)
 
     def deadline(self, now: float) -> float | None:
@@ -362,7 +387,7 @@ class Detector:
             return
         if register.status is Status.ALIVE:
             self._learn(register.become(Status.SUSPECT), now, tell=False)
-        if self.suspicions.confirm(target, self._me, evidence):
+        if self.suspicions.confirm(target, self._me, evidence, now):
             self._tell(Accusation(target, register.incarnation, self._me, evidence))
 
     def _tell(self, accusation: Accusation) -> None:
@@ -375,4 +400,4 @@ class Detector:
         if place is None or Part.CORROBORATION in self._omit:
             return False
         seed = accusation.subject + accusation.incarnation.to_bytes(8, "big")
-        return (place - hash_bytes(seed)) % len(self._live) < self._config.indirect_probes + 1
+        return (place - hash_bytes(seed)) % len(self._live) < self._config.confirmations + SPARE_CORROBORATORS

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from gossipgroups.config import Config
 from gossipgroups.ids import Address, NodeId, Peer
 from gossipgroups.swim.probe import Relay
 from gossipgroups.wire.codec import pack_section
@@ -25,9 +24,8 @@ NACK_AFTER = 0.8
 class Relays:
     """The pings that one node has under way for others. Times are on the node's clock."""
 
-    def __init__(self, outbox: Outbox, config: Config) -> None:
+    def __init__(self, outbox: Outbox) -> None:
         self._outbox = outbox
-        self._config = config
         self._relays: dict[int, Relay] = {}
 
     def __len__(self) -> int:
@@ -45,15 +43,23 @@ class Relays:
         """Whether there is no room for another."""
         return len(self._relays) >= RELAYS
 
-    def begin(self, number: int, target: Address, origin: Peer, request: PingReq, now: float) -> None:
+    def begin(
+        self,
+        number: int,
+        target: Address,
+        origin: Peer,
+        request: PingReq,
+        nack_at: float,
+        until: float,
+    ) -> None:
         """A ping with this number goes to the target's address for the origin of the request."""
         self._relays[number] = Relay(
             request.target,
             target,
             origin,
             request.number,
-            now + NACK_AFTER * self._config.probe_timeout,
-            now + self._config.probe_period,
+            nack_at,
+            until,
         )
 
     def on_ack(self, sender: NodeId, number: int, digest: int) -> None:

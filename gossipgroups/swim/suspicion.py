@@ -1,7 +1,9 @@
 """A suspicion: the time that a suspect has to refute, shrinking as others confirm (Lifeguard, section IV.B).
 
-Law: more accusers never lengthen the time-out, and only one that was not counted yet shortens it. Two
-accusers that saw the port refused by the kernel leave just enough time for refuting.
+Law: more accusers never lengthen the time-out, and only one that was not counted yet shortens it. An accuser
+has probed the suspect itself. Two accusers that saw the port refused by the kernel leave just enough time for
+refuting, and so does silence that enough of them have met, at a node that still hears others: whoever hears
+nobody may be the one that is cut off.
 """
 
 from __future__ import annotations
@@ -19,15 +21,18 @@ REFUSALS_NEEDED = 2
 class Suspicion:
     """One suspect at one incarnation, with its accusers. Times are on the node's clock, in seconds."""
 
-    __slots__ = ("_config", "_started", "accusers", "incarnation")
+    __slots__ = ("_config", "_counted", "_started", "_waits_from", "accusers", "incarnation")
 
     def __init__(self, incarnation: int, config: Config, now: float) -> None:
         self.incarnation = incarnation
         self._config = config
         self._started = now
+        self._waits_from = now
         self.accusers: dict[NodeId, int] = {}
+        self._counted: list[float] = []
+        """When each accuser was first counted."""
 
-    def confirm(self, accuser: NodeId, evidence: int) -> bool:
+    def confirm(self, accuser: NodeId, evidence: int, now: float) -> bool:
         """Count an accuser; whether that was news worth telling others."""
         known = self.accusers.get(accuser)
         if known is not None and known >= evidence:
@@ -36,15 +41,33 @@ class Suspicion:
             worth = self._refusals() < REFUSALS_NEEDED
         else:
             worth = len(self.accusers) <= self._config.confirmations
+        if known is None:
+            self._counted.append(now)
         self.accusers[accuser] = evidence
         return worth
 
     def deadline(self, live: int, healthy: int) -> float:
-        """When the suspect is dead, unless it has refuted.
+        """When the suspect is dead, unless it has refuted: `concludes` has the last word.
 
         `live` is the number of live nodes, `healthy` that of those which could still confirm: where there are
         too few of them, nobody waits for their word.
         """
+        met = min(self._config.confirmations, max(0, healthy))
+        patient = self._patient_deadline(live, healthy)
+        if len(self._counted) <= met:
+            return patient
+        return min(patient, max(self._counted[met], self._waits_from) + self._config.silent_timeout)
+
+    def concludes(self, live: int, healthy: int, heard_at: float, now: float) -> bool:
+        """Whether the suspect is dead now, at a node that last heard another one at `heard_at`."""
+        if self.deadline(live, healthy) > now:
+            return False
+        if now < self._patient_deadline(live, healthy) and heard_at < now - self._config.silent_timeout / 2:
+            self._waits_from = now
+            return False
+        return True
+
+    def _patient_deadline(self, live: int, healthy: int) -> float:
         config = self._config
         shortest = config.suspicion_multiplier * max(1.0, log10(max(1, live))) * config.probe_period
         needed = min(config.confirmations, max(0, healthy - 1))
@@ -84,13 +107,13 @@ class Suspicions(dict[NodeId, Suspicion]):
         suspicion = self.pop(node_id, None)
         return [] if suspicion is None else list(suspicion.accusers)
 
-    def confirm(self, subject: NodeId, accuser: NodeId, evidence: int) -> bool:
+    def confirm(self, subject: NodeId, accuser: NodeId, evidence: int, now: float) -> bool:
         """Count an accuser of a suspect; whether that was news worth telling others."""
         suspicion = self.get(subject)
         if suspicion is None or suspicion.accusers.get(accuser, -1) >= evidence:
             return False
         self._first = None
-        return suspicion.confirm(accuser, evidence)
+        return suspicion.confirm(accuser, evidence, now)
 
     def deadline(self, live: int, healthy: int) -> float:
         """When the first suspect is dead; infinity without any. Computed anew only after a change."""
@@ -99,8 +122,9 @@ class Suspicions(dict[NodeId, Suspicion]):
             self._first = (live, healthy, min(times, default=inf))
         return self._first[2]
 
-    def over(self, live: int, healthy: int, now: float) -> list[NodeId]:
+    def over(self, live: int, healthy: int, heard_at: float, now: float) -> list[NodeId]:
         """The suspects whose time is over."""
         if self.deadline(live, healthy) > now:
             return []
-        return [node_id for node_id, each in self.items() if each.deadline(live, healthy) <= now]
+        self._first = None
+        return [node_id for node_id, each in self.items() if each.concludes(live, healthy, heard_at, now)]

@@ -16,6 +16,8 @@ from gossipgroups.wire.header import pack_header
 from gossipgroups.wire.messages import MAX_SECTIONS
 from gossipgroups.wire.seal import SEAL_BYTES, Seal
 
+SHORT_ARRAY, ARRAY_GROWTH = 15, 2
+"""Sections after which one more makes the array's own head longer, by so many bytes."""
 ROOM = DATAGRAM_BYTES - SEAL_BYTES - ARRAY_BYTES
 """Bytes of sections that one datagram holds, be it sealed."""
 
@@ -52,7 +54,7 @@ class Outbox:
         self._parcels: dict[Peer, list[_Parcel]] = {}
         self._members: set[Peer] = set()
         self._limits: dict[Peer, int] = {}
-        self._short: set[Peer] = set()
+        self._short: dict[Peer, None] = {}
 
     def __contains__(self, peer: Peer) -> bool:
         return peer in self._parcels
@@ -74,10 +76,12 @@ class Outbox:
         left = self._limits.get(peer)
         if left is not None:
             parcels = self._parcels.get(peer)
-            begun = parcels is not None and parcels[-1].has_room(section)
-            left -= len(section) if begun else len(section) + self._seal.overhead + ARRAY_BYTES
+            if parcels is None or not parcels[-1].has_room(section):
+                left -= self.size_of(section)
+            else:
+                left -= len(section) + ARRAY_GROWTH * (len(parcels[-1].sections) == SHORT_ARRAY)
             if left < 0:
-                self._short.add(peer)
+                self._short[peer] = None
                 return False
             self._limits[peer] = left
         self.add(peer, section)
@@ -99,7 +103,7 @@ class Outbox:
     def unlimit(self, peer: Peer) -> None:
         """The peer has proved itself."""
         self._limits.pop(peer, None)
-        self._short.discard(peer)
+        self._short.pop(peer, None)
 
     def limited(self, peer: Peer) -> bool:
         """Whether answers to a peer are limited this turn."""
@@ -108,7 +112,7 @@ class Outbox:
     def withholds(self, peer: Peer) -> bool:
         """Whether a peer must prove itself before it is worth making a large answer; if so it is asked to."""
         if peer in self._limits:
-            self._short.add(peer)
+            self._short[peer] = None
         return peer in self._limits
 
     def drain(self, fill: Filler, ask: Ask) -> list[tuple[bytes, Address]]:

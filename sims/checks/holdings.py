@@ -117,7 +117,7 @@ class Holding:
         self._by_key: dict[Key, Register] = {}
 
     def look(self, longest: float) -> list[Pair]:
-        """What has changed since the last look, oldest first. No clock can have counted longer, in seconds."""
+        """What has changed since the last look, oldest first. No clock has counted `longest` seconds."""
         replica = self.process.node.state.replica
         self.dropped.clear()
         if replica.digest == self._digest:

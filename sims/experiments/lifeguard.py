@@ -53,6 +53,8 @@ def _swim(alpha: float, **lifeguard: float) -> Config:
         "suspicion_max_factor": 1.0,
         "confirmations": 0,
         "awareness_limit": 0,
+        "probe_timeout_min": Config.lan().probe_timeout,
+        "silent_timeout": WITHOUT_BOUND,
         "stall_tolerance": WITHOUT_BOUND,
     }
     return Config.lan().but(**(plain | lifeguard))

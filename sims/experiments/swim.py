@@ -13,14 +13,13 @@ from statistics import mean, median
 from typing import TYPE_CHECKING
 
 from gossipgroups.config import Config
-from gossipgroups.ids import Address
 from gossipgroups.swim.parts import Part
 from gossipgroups.testing.latency import Constant
 from gossipgroups.testing.medium import CLEAR
-from gossipgroups.wire.messages import Ping
-from sims.engine import Process, Simulation, Watcher, address_of
+from sims.engine import Simulation, Watcher, address_of
 from sims.experiments.experiment import Experiment, Row, Scale, main
 from sims.measures.cluster import start_nodes
+from sims.measures.first_ping import FirstPing
 from sims.measures.removals import Removals
 from sims.tables import Table
 
@@ -70,23 +69,6 @@ class Case:
     seed: int
 
 
-class FirstPing(Watcher):
-    """When an address was first pinged since it was set."""
-
-    def __init__(self) -> None:
-        self.target: Address | None = None
-        self.at: float | None = None
-
-    def began(self, simulation: Simulation) -> None:
-        self._simulation = simulation
-
-    def sent(self, process: Process, datagram: bytes, target: Address, arrivals: Sequence[float]) -> None:
-        if target == self.target and self.at is None:
-            sections = process.node.read(datagram).sections
-            if any(isinstance(each, Ping) for each in sections):
-                self.at = self._simulation.now
-
-
 def _cluster(case: Case, *watchers: Watcher) -> Simulation:
     config, omit = KINDS[case.kind]
     simulation = Simulation(case.seed, config, watchers=watchers)
@@ -116,7 +98,7 @@ def _detect(case: Case) -> Iterator[tuple[str, float]]:
         simulation.advance(PERIOD * (5 + simulation.random.random()))
         victim = simulation.random.choice(list(simulation.processes.values()))
         removals.restart()
-        first_ping.target, first_ping.at = victim.address, None
+        first_ping.watch(victim.address)
         crashed = simulation.now
         simulation.crash(victim, silent=True)
         told = simulation.advance_until(
