@@ -8,7 +8,6 @@ is held in budgets.py.
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import ceil
 
 from gossipgroups.config import DATAGRAM_BYTES
 from gossipgroups.contacts import CATCH_UP, PENDING
@@ -82,10 +81,6 @@ LIMITS: dict[str, tuple[Measure, Measure]] = {
         lambda node: len(node._convergence.open),
         lambda node: len(node._convergence._scopes),
     ),
-    "bytes of bits": (
-        lambda node: max(ceil(each.bits.bit_length() / 8) for each in node._convergence._scopes.values()),
-        lambda node: ceil(_nodes(node) / 8),
-    ),
     "members shown and not told": (
         lambda node: sum(map(len, node._reports._shown.values())),
         _presences,
@@ -106,6 +101,10 @@ def check_limits(process: Process, started: int) -> None:
             raise Broken("limit", f"{process.name} has {has(node)} {what}: at most {may_have(node)}")
     if _nodes(node) > started:
         raise Broken("limit", f"{process.name} holds {_nodes(node)} nodes of {started} that ever ran")
+    # What has settled keeps its bits, also when a node of then is forgotten.
+    bits = max(each.bits.bit_length() for each in node._convergence._scopes.values())
+    if bits > started:
+        raise Broken("limit", f"{process.name} has {bits} bits for {started} nodes that ever ran")
     waiting = process.inbox_bytes
     if waiting > process.buffer_bytes:
         raise Broken("limit", f"{process.name}: {waiting} bytes wait in {process.buffer_bytes} of its socket")

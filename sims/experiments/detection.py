@@ -176,8 +176,8 @@ def tables(rows: Sequence[Row]) -> Sequence[Table]:
             "stalled",
             [row for row in rows if not row["loss"]],
             "Callbacks at members that stall are not counted. Where the stall is longer than the time that a "
-            "suspect has to refute (1.4 to 2.4 s at `lan`, 0.4 at `local`), a stalled member is held dead until it "
-            "runs again.",
+            "suspect has to refute (1.4 to 2.4 s at `lan`, 0.4 at `local`), a stalled member is held dead "
+            "until it runs again.",
         ),
     ]
 
