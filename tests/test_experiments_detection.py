@@ -17,7 +17,7 @@ TINY = Case("lan", 8, "process", 0.0, 0, crashes=2, seed=4)
 def test_a_refused_port_is_found_much_sooner_than_a_silent_machine() -> None:
     refused, silent = run(TINY), run(replace(TINY, crash="machine"))
     assert max(numbers(refused, "last_s")) < 1.5
-    assert 1.5 < min(numbers(silent, "last_s"))
+    assert min(numbers(silent, "last_s")) > 1.5
     assert max(numbers(silent, "last_s")) < 4
     for row in (*refused, *silent):
         assert number(row, "first_s") <= number(row, "last_s")
