@@ -59,14 +59,14 @@ class Gossip:
 
     def send(self, now: float) -> None:
         """Begin a round, if one is due."""
+        told, self._news_from = self._news_from, set()
         if not self._has_news():
             return
         at_once = any(budget.spend(self._config.fanout, now) for budget in self._budgets())
         if at_once or self._at <= now:
             self._at = now + self._config.gossip_interval
-            for peer in self.draw(self._config.fanout, self._news_from if at_once else ()):
+            for peer in self.draw(self._config.fanout, told if at_once else ()):
                 self._outbox.open(peer)
-            self._news_from.clear()
 
     def deadline(self, now: float) -> float | None:
         """When the next round is due."""

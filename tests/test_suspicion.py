@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gossipgroups.config import Config
-from gossipgroups.swim.suspicion import Suspicion, Suspicions
+from gossipgroups.swim.suspicion import HEARD_SHARE, Suspicion, Suspicions
 from gossipgroups.wire.messages import REFUSED, SILENT
 from tests.nodes import an_id
 
@@ -120,7 +120,7 @@ def test_accusers_that_are_needed_in_small_clusters(healthy: int, needed: int) -
 def test_who_still_hears_others_concludes() -> None:
     suspicion, wait = _met(), CONFIG.silent_timeout
     assert not suspicion.concludes(8, 6, START + wait - 0.01, START + wait - 0.01)
-    assert suspicion.concludes(8, 6, START + wait / 2 + 0.01, START + wait)
+    assert suspicion.concludes(8, 6, START + wait * (1 - HEARD_SHARE) + 0.01, START + wait)
 
 
 def test_who_hears_nobody_waits_again_and_at_last_concludes_all_the_same() -> None:

@@ -17,6 +17,9 @@ from gossipgroups.wire.messages import REFUSED
 REFUSALS_NEEDED = 2
 """Accusers with a refused port: one may stand behind a firewall that rejects."""
 
+HEARD_SHARE = 0.75
+"""Share of the silent time-out in which another node must have been heard: not just with the accusations."""
+
 
 class Suspicion:
     """One suspect at one incarnation, with its accusers. Times are on the node's clock, in seconds."""
@@ -62,7 +65,8 @@ class Suspicion:
         """Whether the suspect is dead now, at a node that last heard another one at `heard_at`."""
         if self.deadline(live, healthy) > now:
             return False
-        if now < self._patient_deadline(live, healthy) and heard_at < now - self._config.silent_timeout / 2:
+        heard_since = now - HEARD_SHARE * self._config.silent_timeout
+        if now < self._patient_deadline(live, healthy) and heard_at < heard_since:
             self._waits_from = now
             return False
         return True

@@ -45,7 +45,14 @@ TO_ALL = 8
 """A retransmit multiplier with which a rumour goes out as often as there are others: 16 times among 17."""
 PERIOD = 1.0
 
-PLAIN = Config.lan().but(awareness_limit=0, confirmations=0, suspicion_max_factor=1.0, stall_tolerance=1e8)
+PLAIN = Config.lan().but(
+    awareness_limit=0,
+    confirmations=0,
+    suspicion_max_factor=1.0,
+    probe_timeout_min=Config.lan().probe_timeout,
+    silent_timeout=1e8,
+    stall_tolerance=1e8,
+)
 KINDS: dict[str, tuple[Config, frozenset[Part]]] = {
     "gossipgroups": (Config.lan(), frozenset()),
     "SWIM, with suspicion": (PLAIN, frozenset(Part)),
