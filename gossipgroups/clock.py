@@ -33,14 +33,14 @@ class StallClock:
         self.now = max(self.now, now - self._stalled)
         return late
 
-    def await_until(self, due: float | None) -> float:
+    def await_until(self, due: float) -> float:
         """The caller's time at which to wake up for own time `due`; infinity when nothing is due."""
-        if due is None:
+        if due == inf:
             self._awaited = None
             return inf
         at = max(due, self.now) + self._stalled
         # Rounded down it would be just before `due`: nothing would be done, and the same time be asked again.
-        while at - self._stalled < due < inf:
+        while at - self._stalled < due:
             at = nextafter(at, inf)
         self._awaited = at
         return at

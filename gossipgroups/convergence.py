@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from math import inf
 
 from gossipgroups.config import Config
 from gossipgroups.ids import NodeId, Random
@@ -192,12 +193,12 @@ class Convergence:
         return Entry(scope, settlement.stamp, settlement.digest, settlement.bits.to_bytes(width, "big"))
 
     @property
-    def deadline(self) -> float | None:
-        """When something is due without hearing anything."""
-        times = [self._scopes[scope].retry_at for scope in self.open]
-        if self._dirty:
-            times.append(self._paced_until)
-        return min(times, default=None)
+    def deadline(self) -> float:
+        """When something is due without hearing anything; infinity when nothing is."""
+        due = self._paced_until if self._dirty else inf
+        for scope in self.open:
+            due = min(due, self._scopes[scope].retry_at)
+        return due
 
     def _together(self, now: float) -> bool:
         if len(self.open) - (WHOLE in self.open) <= self._config.settle_together:

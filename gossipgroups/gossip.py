@@ -9,6 +9,7 @@ too, but nodes that are accused and refute over and over cannot keep the others 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from math import inf
 
 from gossipgroups.budget import Budget
 from gossipgroups.config import Config
@@ -59,7 +60,9 @@ class Gossip:
 
     def send(self, now: float) -> None:
         """Begin a round, if one is due."""
-        told, self._news_from = self._news_from, set()
+        told = self._news_from
+        if told:
+            self._news_from = set()
         if not self._has_news():
             return
         at_once = any(budget.spend(self._config.fanout, now) for budget in self._budgets())
@@ -68,10 +71,10 @@ class Gossip:
             for peer in self.draw(self._config.fanout, told if at_once else ()):
                 self._outbox.open(peer)
 
-    def deadline(self, now: float) -> float | None:
-        """When the next round is due."""
+    def deadline(self, now: float) -> float:
+        """When the next round is due; infinity when there is nothing to tell."""
         if not self._has_news():
-            return None
+            return inf
         ready = (budget.ready_at(self._config.fanout, now) for budget in self._budgets())
         return min((self._at, *ready))
 
@@ -98,5 +101,4 @@ class Gossip:
             yield self._chatter
 
     def _has_news(self) -> bool:
-        others = len(self._state.live) - self._state.own.status.live
-        return bool(self._rumours) and others > 0
+        return bool(self._rumours) and len(self._state.live) > self._state.own.status.live

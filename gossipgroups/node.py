@@ -253,7 +253,8 @@ class Node:
         self._gossip.send(now)
         sent = self._outbox.drain(self._gossip.fill, lambda peer: self._admission.cookie(peer, now))
         self.stats.sent += len(sent)
-        self.stats.sent_bytes += sum(len(datagram) for datagram, _ in sent)
+        for datagram, _ in sent:
+            self.stats.sent_bytes += len(datagram)
         return sent
 
     def events(self) -> list[Event]:
@@ -268,15 +269,16 @@ class Node:
 
     def next_deadline(self) -> float:
         """When `tick` must be called even if no datagram comes; infinity when nothing is ever due."""
-        times = (
-            self._detector.deadline(self._clock.now),
+        now = self._clock.now
+        due = min(
+            self._detector.deadline(now),
             self._convergence.deadline,
             self._contacts.deadline,
             self._reports.deadline,
             self.state.tombstones.deadline,
-            self._gossip.deadline(self._clock.now),
+            self._gossip.deadline(now),
         )
-        return self._clock.await_until(min((at for at in times if at is not None), default=None))
+        return self._clock.await_until(due)
 
     def _time(self, now: float) -> float:
         """Own time, once the caller's is `now`."""

@@ -67,6 +67,11 @@ class Operations:
         return not self._queue
 
     @property
+    def busy(self) -> bool:
+        """Whether anything is queued, or not reported yet."""
+        return bool(self._queue or self._waiting or self._settling)
+
+    @property
     def awaited(self) -> set[Scope]:
         """Scopes whose report some operation waits for."""
         return set().union(*self._waiting.values())

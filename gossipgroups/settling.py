@@ -51,6 +51,8 @@ class Settler:
 
     def end_turn(self, now: float) -> None:
         """Carry out operations, and report what has settled or is overdue."""
+        if self._nothing_to_do():
+            return
         self._operations.run()
         self.compare_views(now)
         self._operations.pending(self._reports.pending)
@@ -65,8 +67,19 @@ class Settler:
             # Changed and changed back within the turn: there is nothing to report.
             self._operations.reported(scope, converged=True)
 
+    def _nothing_to_do(self) -> bool:
+        """Whether nothing has changed and nothing is on its way, as in most turns."""
+        reports, operations = self._reports, self._operations
+        return self._is_compared() and not (self._convergence.open or reports.pending or operations.busy)
+
+    def _is_compared(self) -> bool:
+        state = self._state
+        return not state.views.touched and self._root_seen == (state.epochs_digest, state.live.version)
+
     def compare_views(self, now: float) -> None:
         """Start to settle what has changed since the last comparison."""
+        if self._is_compared():
+            return
         state, convergence = self._state, self._convergence
         epochs, version = self._root_seen
         if state.epochs_digest != epochs and convergence.update(ROOT, state.epochs_digest, now):

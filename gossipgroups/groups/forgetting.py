@@ -8,6 +8,7 @@ its age: all nodes drop it within moments of each other, and one that is too old
 from __future__ import annotations
 
 from collections.abc import Iterable
+from math import inf
 
 from gossipgroups.groups.epochs import epoch_of, exists
 from gossipgroups.groups.replica import Replica
@@ -33,7 +34,7 @@ class Tombstones:
         self._replica = replica
         self._forget_after = forget_after
         self._since: dict[int, float] = {}
-        self._deadline: float | None = None
+        self._deadline = inf
 
     def __len__(self) -> int:
         return len(self._since)
@@ -61,17 +62,17 @@ class Tombstones:
 
     def expired(self, now: float) -> list[Register]:
         """Registers to drop now."""
-        if self._deadline is None or now < self._deadline:
+        if now < self._deadline:
             return []
         old = [key for key, since in self._since.items() if since + self._forget_after <= now]
         for key in old:
             del self._since[key]
-        self._deadline = min(self._since.values()) + self._forget_after if self._since else None
+        self._deadline = min(self._since.values(), default=inf) + self._forget_after
         return [self._replica.by_hash[key] for key in old if key in self._replica.by_hash]
 
     @property
-    def deadline(self) -> float | None:
-        """When something may have to be dropped next."""
+    def deadline(self) -> float:
+        """When something may have to be dropped next; infinity when nothing has."""
         return self._deadline
 
     def _dependents(self, register: Register) -> Iterable[Register]:
@@ -90,4 +91,4 @@ class Tombstones:
             elif register.hash not in self._since:
                 self._since[register.hash] = now - age
                 expiry = now - age + self._forget_after
-                self._deadline = expiry if self._deadline is None else min(self._deadline, expiry)
+                self._deadline = min(self._deadline, expiry)

@@ -307,15 +307,17 @@ class Detector:
         for node_id in self.suspicions.over(len(self._live), self._healthy(), self.heard_at, now):
             self._learn(self._replica.nodes[node_id].become(Status.DEAD), now)
 
-    def deadline(self, now: float) -> float | None:
-        """When something is due next."""
-        times = [each.deadline for each in self._under_way()]
+    def deadline(self, now: float) -> float:
+        """When something is due next; infinity when nothing is."""
+        following = self.order.next(self._live, now)
+        due = inf if following is None else following[1]
+        for probe in self._probes.values():
+            due = min(due, probe.deadline)
+        for relay in self._relays:
+            due = min(due, relay.deadline)
         if self.suspicions:
-            times.append(self.suspicions.deadline(len(self._live), self._healthy()))
-        due = self.order.next(self._live, now)
-        if due is not None:
-            times.append(due[1])
-        return min(times, default=None)
+            due = min(due, self.suspicions.deadline(len(self._live), self._healthy()))
+        return due
 
     def _healthy(self) -> int:
         """How many others could confirm a suspicion: live, and not suspects themselves."""
