@@ -1,6 +1,7 @@
 """Admission: what nodes take in, and what they drop, whoever has sent it, and how often.
 
-    once       a node takes in what nodes have sent, to it, each datagram once at most
+    once       a node takes in what nodes have sent, to it, each datagram once at most, and until it forgets
+               the sender each number too; later a twin may come with numbers that the original has used
     nothing    what is dropped, and what is sent to anybody, changes nothing that is held
     twins      a node that knows where another is at home takes in nothing from its twin elsewhere
     kind       what a node has sent to another is dropped for a few reasons only
@@ -10,10 +11,11 @@ Law: datagrams are told apart by their bytes, and by sender and number, read her
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 
 from gossipgroups.ids import ANYBODY, Address, NodeId
 from gossipgroups.keys import KEY_ID_BYTES
+from gossipgroups.registers import NodeRegister, Register
 from gossipgroups.wire.header import HEADER_BYTES, Header, unpack_header
 from gossipgroups.wire.messages import Proof
 from gossipgroups.wire.seal import TAG_BYTES
@@ -40,7 +42,10 @@ class Admitted:
         self._outsiders = outsiders
         self._tally = tally
         self._makers: dict[bytes, Process] = {}
-        self._taken: set[tuple[NodeId, NodeId, int]] = set()
+        self._taken: set[tuple[NodeId, int, int]] = set()
+        """By whom, of which process, and the number: a process uses each once."""
+        self._numbers: dict[tuple[NodeId, NodeId], set[int]] = defaultdict(set)
+        """What a node has taken in of another since it forgot that last."""
         self._digest = 0
         self._knows_home = True
         self._proved: set[tuple[NodeId, NodeId]] = set()
@@ -52,6 +57,11 @@ class Admitted:
             self._makers.setdefault(datagram, process)
         else:
             self._makers[datagram] = process
+
+    def forgotten(self, process: Process, register: Register) -> None:
+        """A node has forgotten this, and with another node which numbers of it were seen."""
+        if isinstance(register, NodeRegister):
+            self._numbers.pop((process.node.node_id, register.node_id), None)
 
     def received(self, process: Process, datagram: bytes, source: Address) -> None:
         """A node is about to be given a datagram."""
@@ -88,9 +98,12 @@ class Admitted:
             return
         if header.receiver != node.node_id:
             raise Broken("admission", f"{process.name} took in what {maker.name} sent to another node")
-        if (node.node_id, header.sender, header.number) in self._taken:
+        this = (node.node_id, maker.number, header.number)
+        numbers = self._numbers[node.node_id, header.sender]
+        if this in self._taken or header.number in numbers:
             raise Broken("admission", f"{process.name} took in number {header.number} of {maker.name} twice")
-        self._taken.add((node.node_id, header.sender, header.number))
+        self._taken.add(this)
+        numbers.add(header.number)
         if self._outsiders.get(source) == "twin":
             self._tally["twin taken in"] += 1
             pair = (node.node_id, header.sender)
