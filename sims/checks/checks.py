@@ -110,8 +110,8 @@ class Checks(Watcher):
             self._answered.received(process, datagram, source)
 
     def taken(self, process: Process, datagram: bytes, source: Address, reason: str | None) -> None:
-        heard = reason is None and header_of(process, datagram).receiver != ANYBODY
-        if heard and self.outsiders.get(source) == "twin":
+        by_twin = reason is None and self.outsiders.get(source) == "twin"
+        if by_twin and header_of(process, datagram).receiver != ANYBODY:
             self._holdings.listened(source)
         if process.address not in self.outsiders:
             self._admitted.taken(process, datagram, source, reason)

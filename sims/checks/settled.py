@@ -138,7 +138,8 @@ class Settled:
 def _is_amid_a_turn(process: Process) -> bool:
     """What was received is compared at the end of the turn: no claim is made before."""
     node, state = process.node, process.node.state
-    return state.views.touched or node._settler._root_seen != (state.epochs_digest, state.live.version)
+    root = (state.epochs_digest, state.live.version)
+    return bool(state.views.touched) or node._settler._root_seen != root
 
 
 def _named(scope: Scope) -> str:
