@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import io
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, get_args
 
 import pytest
@@ -22,7 +24,7 @@ from gossipgroups.events import (
     NodeJoined,
 )
 from gossipgroups.groups.rules import Command, Create, Delete, Join, Leave
-from gossipgroups.ids import NodeId, Peer
+from gossipgroups.ids import Address, NodeId, Peer
 from gossipgroups.operations import Applied, Done
 from gossipgroups.registers import GroupRegister, NodeRegister, PresenceRegister, encode_capabilities
 from gossipgroups.settling import FAREWELLS
@@ -36,7 +38,8 @@ from sims.checks import Broken
 from sims.checks.budgets import Meter
 from sims.checks.limits import LIMITS, check_datagram, check_limits
 from sims.checks.rest import rest_seconds
-from sims.engine import Process, address_of
+from sims.checks.settled import Settled
+from sims.engine import Process, Trace, Watcher, address_of
 from sims.schedules.faults import FAULTS
 from sims.schedules.operations import OPERATIONS
 from sims.schedules.stranger import HOMES
@@ -328,11 +331,13 @@ def test_every_operation_of_an_application_is_drawn() -> None:
 # Strangers and faulty insiders.
 
 
-def sent_by(world: World, place: int) -> tuple[bytes, Process]:
-    """A datagram from one place to another, as the checks know it, and who is to get it."""
-    source, target = world.at(place), world.at(place + 1)
+def sent_by(
+    world: World, place: int, number: int = 2**40, twin: Process | None = None
+) -> tuple[bytes, Process]:
+    """A datagram from a place, or a twin, to the next place, as the checks know it, and who gets it."""
+    source, target = twin or world.at(place), world.at(place + 1)
     node = source.node
-    header = Header(node.node_id, target.node.node_id, 2**40).pack()
+    header = Header(node.node_id, target.node.node_id, number).pack()
     datagram = node._seal.seal(header, pack_payload([pack_section(Nack(1))]))
     world.checks.sent(source, datagram, target.address, ())
     return datagram, target
@@ -352,6 +357,116 @@ def test_what_is_taken_in_twice_or_by_another_or_from_nobody_is_seen() -> None:
     made_up = target.node._seal.seal(to_it, pack_payload([pack_section(Nack(1))]))
     with pytest.raises(Broken, match="no node has sent"):
         world.checks.taken(target, made_up, home, None)
+
+
+def twin_of(world: World, place: int) -> Process:
+    """A twin of the node at a place, which runs from now on."""
+    FAULTS["twin"].act(world, place, 0.0)
+    return world.twins[world.at(place).node.node_id]
+
+
+def test_a_twin_may_use_a_number_again_once_the_sender_was_forgotten() -> None:
+    world = calm(sealed=True)
+    twin, home, register = twin_of(world, 0), world.at(0).address, of(world, 1, 0)
+    own, target = sent_by(world, 0, 7000)
+    later, _ = sent_by(world, 0, 9000)
+    twins, _ = sent_by(world, 0, 7000, twin)
+    assert own != twins
+
+    def take(*datagrams: bytes) -> None:
+        for datagram in datagrams:
+            world.checks.received(target, datagram, home)
+            world.checks.taken(target, datagram, home, None)
+
+    def refuse(*datagrams: bytes) -> None:
+        for datagram in datagrams:
+            with pytest.raises(Broken, match="twice"):
+                take(datagram)
+
+    take(own, later)
+    refuse(own, later, twins)
+    world.checks._admitted.forgotten(target, register)
+    refuse(own, later)
+    take(twins)
+    refuse(own, twins)
+    take(later)
+    refuse(own, later, twins)
+    assert world.checks.tally["taken in again after a twin"] == 1
+
+
+def test_who_forgets_a_node_and_hears_its_twin_takes_in_again_what_was_recorded_since_the_copy() -> None:
+    """What no check can ask: nothing is left by which that could be told from what is new."""
+
+    class Recorder(Watcher):
+        last = b""
+
+        def sent(self, process: Process, datagram: bytes, target: Address, arrivals: Sequence[float]) -> None:
+            if (process, target) == (original, here.address):
+                self.last = datagram
+
+    recorder = Recorder()
+    world = World(1, 2, groups=("red",), sealed=True, forget_after=20.0, watchers=[recorder])
+    world.start(0)
+    world.start(1)
+    here, original = world.at(0), world.at(1)
+    world.simulation.advance(2)
+    twin = twin_of(world, 1)
+    world.simulation.pause(twin)
+    world.simulation.advance(10)
+    world.simulation.crash(original, silent=True)
+    world.simulation.advance(40)
+    assert original.node.node_id not in here.node.state.replica.nodes
+    replay = partial(world.simulation.arrive, recorder.last, original.address, here.address)
+    replay()
+    world.simulation.advance(1)
+    assert world.checks.tally["refused: unproved"] == 1
+    world.simulation.resume(twin)
+    in_its_name = partial(world.checks._holdings.in_name_of, twin.node.node_id)
+    assert len(in_its_name()) == 1
+    assert world.simulation.advance_until(lambda: world.checks.tally["twin taken in"] > 0, 5.0)
+    assert len(in_its_name()) == 2
+    replay()
+    world.simulation.advance(1)
+    assert world.checks.tally["taken in again after a twin"] == 1
+    replay()
+    world.simulation.advance(1)
+    assert world.checks.tally["refused: replayed"] > 0
+    world.come_to_rest()
+
+
+@pytest.mark.parametrize(
+    ("listened", "looked_at", "pattern"),
+    [
+        (True, True, None),
+        (False, True, "node-1:1000 never held this view$"),
+        (True, False, "at most some time before"),
+    ],
+)
+def test_what_a_twin_has_held_counts_once_somebody_has_listened_to_it(
+    listened: bool, looked_at: bool, pattern: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = calm(2)
+    here, twin = world.at(0), twin_of(world, 1)
+    for each in (world.at(1), twin):
+        world.simulation.medium.cut(here.host, each.host)
+    if not looked_at:
+        monkeypatch.setattr(Settled, "look_at_twin", lambda *_: None)
+    world.simulation.submit(here, Join("red", "b", b"\x01"))
+    twin.node._learn(here.node.state.replica.presences["red"]["b"], twin.node._clock.now)
+    world.simulation.advance(0.1)
+    holdings = world.checks._holdings
+    mark = holdings[here.node.node_id].of("red")
+    assert mark in holdings.of_twin(twin).had["red"]
+    assert mark not in holdings[twin.node.node_id].had["red"]
+    if listened:
+        holdings.listened(twin.address)
+    here.node._convergence["red"].bits = 0b11  # as if the twin had sent its own
+    if pattern is None:
+        world.simulation.advance(0.1)
+        assert here.node._convergence.is_settled("red")
+        assert world.checks._settled.who_did_not_witness(here, "red") is None
+    else:
+        broken(world, "truth", pattern)
 
 
 def test_what_is_dropped_and_changes_something_or_without_reason_is_seen() -> None:
@@ -396,8 +511,7 @@ def test_a_twin_is_refused_and_its_original_not_suspected(sealed: bool) -> None:
     world = calm(sealed=sealed)
     world.simulation.advance(5)
     events = world.checks.tally.copy()
-    FAULTS["twin"].act(world, 1, 0.0)
-    (twin,) = world.twins.values()
+    twin = twin_of(world, 1)
     assert twin.node.node_id == world.at(1).node.node_id
     assert twin.node._seal is not world.at(1).node._seal or not sealed
     world.simulation.advance(60)
@@ -420,7 +534,7 @@ def others(process: Process) -> list[NodeRegister]:
 def test_who_listens_to_a_twin_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Admission, "_may_speak", lambda *_: True)
     world = calm()
-    FAULTS["twin"].act(world, 1, 0.0)
+    twin_of(world, 1)
     broken(world, "admission", "listened to the twin")
 
 
@@ -438,9 +552,16 @@ def test_a_clock_that_is_far_ahead_does_no_harm(periods: float) -> None:
 
 
 def test_who_speaks_another_version_is_counted_and_gets_nothing() -> None:
-    world = calm()
+    out = io.StringIO()
+    world = calm(watchers=[Trace(out)])
     FAULTS["other version"].act(world, 0, 0.0)
     world.simulation.advance(10)
+    other = next(
+        each for each in world.simulation.processes.values() if each.address in world.checks.outsiders
+    )
+    assert f"{other.address!s:<18} > {world.at(0).address!s:<18} Proof Ping" in out.getvalue()
+    ours, target = sent_by(world, 0)
+    assert other.node.receive(ours, target.address, world.simulation.now) == "version"
     for process in world.running.values():
         assert process.node.stats.refused["version"] > 2
         assert len(process.node.state.replica.nodes) == 3

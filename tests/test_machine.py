@@ -15,7 +15,7 @@ The first seed at which each rule broken on purpose is caught, and what it shows
     spend_without_end             8   limit: more than the budget
     never_refute                  1   rest: live nodes held dead
     merge_latest                  0   epoch: one went back
-    revive_without_incarnation    3   status: dead to alive at one incarnation
+    revive_without_incarnation    9   status: dead to alive at one incarnation
     raise_others_incarnation      1   incarnation
     keep_deaths_to_oneself        3   rest: newcomers never hear of the dead
     ignore_epoch                  2   view: not that of its maps

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from gossipgroups.events import Event
-from gossipgroups.ids import Address
+from gossipgroups.ids import ANYBODY, Address
 from gossipgroups.operations import Outcome
-from sims.checks.admitted import Admitted
+from sims.checks.admitted import Admitted, header_of
 from sims.checks.answered import Answered
 from sims.checks.budgets import meter
 from sims.checks.forward import Forward
@@ -59,23 +59,30 @@ class Checks(Watcher):
 
     def started(self, process: Process) -> None:
         if process.address in self.outsiders:
+            if self.outsiders[process.address] == "twin":
+                self._holdings.add_twin(process)
             return
         self._holdings.add(process)
         meter(process.node, process.name)
         self._statuses.own(process)
 
     def called(self, process: Process, events: Sequence[Event], outcomes: Sequence[Outcome]) -> None:
+        longest = self._simulation.now * FASTEST + self._simulation.jumped
         if process.address in self.outsiders:
-            self._statuses.twin(process)
+            if self.outsiders[process.address] == "twin":
+                self._statuses.twin(process)
+                twin = self._holdings.of_twin(process)
+                twin.follow(twin.look(longest))
+                self._settled.look_at_twin(process)
             return
         holding = self._holdings[process.node.node_id]
         self._statuses.own(process)
-        longest = self._simulation.now * FASTEST + self._simulation.jumped
         pairs = holding.look(longest)
         for register in holding.dropped:
             self.tally["forgotten"] += 1
             self._forward.forgotten(register)
             self._settled.forgotten(process, register)
+            self._admitted.forgotten(process, register)
         if pairs:
             self._statuses.changed(process, pairs)
             self._forward.changed(process, pairs)
@@ -103,6 +110,9 @@ class Checks(Watcher):
             self._answered.received(process, datagram, source)
 
     def taken(self, process: Process, datagram: bytes, source: Address, reason: str | None) -> None:
+        by_twin = reason is None and self.outsiders.get(source) == "twin"
+        if by_twin and header_of(process, datagram).receiver != ANYBODY:
+            self._holdings.listened(source)
         if process.address not in self.outsiders:
             self._admitted.taken(process, datagram, source, reason)
             self._answered.taken(process, datagram, source, reason)

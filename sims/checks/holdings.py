@@ -1,7 +1,8 @@
 """What each node holds, and which views it has held: the ground on which all checks stand.
 
 Law: computed from the registers alone. A view is known by its mark: the exclusive or of 16-byte digests of
-its presences' bytes, which are not the library's own digests.
+its presences' bytes, which are not the library's own digests. Who listens to a node's twin hears it in the
+node's name: from then on what the twin has held counts as held by the node.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from functools import lru_cache
 from hashlib import blake2b
 
 from gossipgroups.groups.replica import Replica
-from gossipgroups.ids import NodeId
+from gossipgroups.ids import Address, NodeId
 from gossipgroups.registers import GroupRegister, NodeRegister, PresenceRegister, Register
 from gossipgroups.status import Status
 from gossipgroups.wire.messages import ROOT, WHOLE, Scope
@@ -23,6 +24,8 @@ Mark = int
 Pair = tuple[Register | None, Register]
 """A register that was replaced, and by what."""
 NOTHING: Mark = 0
+Position = tuple[int, int, int]
+"""Where a node is with a scope: stamp, digest of the view, digest of the live set."""
 Key = tuple[object, ...]
 
 
@@ -106,6 +109,8 @@ class Holding:
         """The marks of the views now."""
         self.had: dict[Scope, set[Mark]] = defaultdict(lambda: {NOTHING})
         """All marks held so far. Before it is heard of, a group has nobody, and there is no group."""
+        self.been: set[tuple[Scope, Position]] = set()
+        """All positions so far."""
         self.live = NOTHING
         self.groups = NOTHING
         self.forgotten = 0
@@ -191,10 +196,13 @@ class Holding:
 
 
 class Holdings:
-    """The holdings of all nodes that ever ran."""
+    """The holdings of all nodes that ever ran, and of their twins."""
 
     def __init__(self) -> None:
         self._all: dict[NodeId, Holding] = {}
+        self._twins: dict[Address, Holding] = {}
+        self._heard: dict[NodeId, list[Holding]] = defaultdict(list)
+        """Those twins of a node that somebody has listened to."""
 
     def __getitem__(self, node_id: NodeId) -> Holding:
         return self._all[node_id]
@@ -210,10 +218,30 @@ class Holdings:
         holding = self._all[process.node.node_id] = Holding(process)
         return holding
 
+    def add_twin(self, process: Process) -> None:
+        """Begin to look at a twin."""
+        self._twins[process.address] = Holding(process)
+
+    def of_twin(self, process: Process) -> Holding:
+        """The holding of a twin."""
+        return self._twins[process.address]
+
+    def listened(self, address: Address) -> None:
+        """Somebody has listened to the twin at this address."""
+        twin = self._twins[address]
+        heard = self._heard[twin.process.node.node_id]
+        if twin not in heard:
+            heard.append(twin)
+
+    def in_name_of(self, node_id: NodeId) -> list[Holding]:
+        """What speaks in a node's name: its own holding, and those of twins that were listened to."""
+        own = [self._all[node_id]] if node_id in self._all else []
+        return own + self._heard[node_id] if node_id in self._heard else own
+
     def who_never_held(self, process: Process, scope: Scope) -> str | None:
         """Of those that a process holds alive, the first that never held what it holds of a scope now."""
         held = self[process.node.node_id].of(scope)
         for other in alive_of(process.node.state.replica):
-            if other not in self._all or held not in self._all[other].had[scope]:
+            if not any(held in each.had[scope] for each in self.in_name_of(other)):
                 return self._all[other].process.name if other in self._all else other.hex()
         return None

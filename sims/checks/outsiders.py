@@ -4,7 +4,7 @@
     twin            a copy of a node, made while it ran, that goes on elsewhere
     other version   a node whose datagrams nobody here can read
 
-Law: what outsiders hold and tell is not looked at. What they do to the others is, by all checks.
+Law: what outsiders hold and tell is not held against them. What they do to the others is, by all checks.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Settled views: truth, order and agreement, of each one that a node comes to, reported or not.
 
     truth       every node that it holds alive has held exactly this view, at this stamp: having held the
-                same view some time before does not count
+                same view some time before does not count. What a twin that is listened to has held, counts
     order       at one stamp a node holds one view under one live set, and stamps only rise
     agreement   settled at the same stamp, with a node in common: the same view
     digest      one digest of a scope stands for one view
@@ -21,11 +21,8 @@ from gossipgroups.ids import NodeId
 from gossipgroups.registers import GroupRegister, Register
 from gossipgroups.wire.messages import ROOT, WHOLE, Scope
 from sims.checks.broken import Broken
-from sims.checks.holdings import Holdings, Mark, alive_of
+from sims.checks.holdings import Holdings, Mark, Position, alive_of
 from sims.engine import Process
-
-Position = tuple[int, int, int]
-"""Stamp, digest of the view, digest of the live set."""
 
 
 class Settled:
@@ -36,8 +33,6 @@ class Settled:
         self._tally = tally
         self._positions: dict[NodeId, dict[Scope, Position]] = defaultdict(dict)
         self._settled: dict[NodeId, dict[Scope, Position]] = defaultdict(dict)
-        self._held: dict[NodeId, set[tuple[Scope, Position]]] = defaultdict(set)
-        """All positions so far."""
         self._agreed: dict[tuple[Scope, int], dict[Mark, list[tuple[frozenset[NodeId], str]]]] = defaultdict(
             dict
         )
@@ -53,10 +48,11 @@ class Settled:
 
     def look(self, process: Process) -> None:
         """Look at all scopes of a node after a call."""
-        node, state = process.node, process.node.state
-        if state.views.touched or node._settler._root_seen != (state.epochs_digest, state.live.version):
-            return  # what was received is compared at the end of the turn: no claim is made before
+        if _is_amid_a_turn(process):
+            return
+        node = process.node
         convergence = node._convergence
+        been = self._holdings[node.node_id].been
         positions, settled = self._positions[node.node_id], self._settled[node.node_id]
         for scope, each in convergence._scopes.items():
             now = (each.stamp, each.digest, each.live)
@@ -67,9 +63,16 @@ class Settled:
                         "order", f"{process.name}: {_named(scope)} went from (stamp, D, L) {before} to {now}"
                     )
                 positions[scope] = now
-                self._held[node.node_id].add((scope, now))
+                been.add((scope, now))
             if scope not in convergence.open and settled.get(scope) != now:
                 self._check(process, scope, now, each.bits)
+
+    def look_at_twin(self, process: Process) -> None:
+        """Note where a twin is with all scopes."""
+        if not _is_amid_a_turn(process):
+            been = self._holdings.of_twin(process).been
+            for scope, each in process.node._convergence._scopes.items():
+                been.add((scope, (each.stamp, each.digest, each.live)))
 
     def who_did_not_witness(self, process: Process, scope: Scope) -> str | None:
         """Of those that a process holds alive, the first that was never where it is with a scope.
@@ -83,7 +86,8 @@ class Settled:
 
     def _who_was_not_at(self, scope: Scope, position: Position | None, nodes: Iterable[NodeId]) -> str | None:
         for node_id in nodes:
-            if position is None or (scope, position) not in self._held[node_id]:
+            named = self._holdings.in_name_of(node_id)
+            if position is None or not any((scope, position) in each.been for each in named):
                 return self._holdings[node_id].process.name if node_id in self._holdings else node_id.hex()
         return None
 
@@ -129,6 +133,13 @@ class Settled:
                         f"{process.name} and {who} settled {_named(scope)} differently at stamp {now[0]}",
                     )
         agreed.setdefault(mark, []).append((alive, process.name))
+
+
+def _is_amid_a_turn(process: Process) -> bool:
+    """What was received is compared at the end of the turn: no claim is made before."""
+    node, state = process.node, process.node.state
+    root = (state.epochs_digest, state.live.version)
+    return bool(state.views.touched) or node._settler._root_seen != root
 
 
 def _named(scope: Scope) -> str:

@@ -41,7 +41,7 @@ def copy_of(node: Node, entropy: Callable[[int], bytes]) -> Node:
     # What only computes cannot be copied, and need not be.
     shared = {
         id(node._seal): make_seal(CLUSTER, node.keys, entropy),
-        id(node._admission._cookies): node._admission._cookies,
+        id(node._admission._cookies._keyed): node._admission._cookies._keyed,
     }
     twin = deepcopy(node, shared)
     # Functions are not copied with what they enclose: these would act on the original.
@@ -95,7 +95,7 @@ def start_other_version(world: World) -> None:
     seeds = [process.address for process in world.running.values()]
     process = world.simulation.start(address, f"other-{number}", seeds=seeds)
     node = process.node
-    node._seal = node._outbox._seal = OtherVersion(node._seal)
+    node._seal = node._outbox._seal = node._reception._seal = OtherVersion(node._seal)
     world.simulation.did("other version", process)
 
 
