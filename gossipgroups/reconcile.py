@@ -107,6 +107,8 @@ class Reconciler:
     def flush(self) -> None:
         """Answer the turn's requests and listings."""
         self._sent.clear()
+        if not (self._requests or self._listings):
+            return
         requests, self._requests = self._requests, {}
         listings, self._listings = self._listings, {}
         allowed = [peer for peer in requests if not self._outbox.withholds(peer)]

@@ -304,8 +304,9 @@ class Detector:
             since = now - self._config.probe_period
             self._late = {number: late for number, late in self._late.items() if late.begun > since}
         self._relays.tick(now)
-        for node_id in self.suspicions.over(len(self._live), self._healthy(), self.heard_at, now):
-            self._learn(self._replica.nodes[node_id].become(Status.DEAD), now)
+        if self.suspicions:
+            for node_id in self.suspicions.over(len(self._live), self._healthy(), self.heard_at, now):
+                self._learn(self._replica.nodes[node_id].become(Status.DEAD), now)
 
     def deadline(self, now: float) -> float:
         """When something is due next; infinity when nothing is."""
