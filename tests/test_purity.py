@@ -45,7 +45,7 @@ LAYERS = [
     ["gossipgroups.discovery", "gossipgroups.key_source"],
     ["gossipgroups.local_directory"],
     ["gossipgroups.url"],
-    ["gossipgroups.node", "gossipgroups.snapshot"],
+    ["gossipgroups.node", "gossipgroups.plan", "gossipgroups.snapshot"],
     ["gossipgroups.reception"],
     ["gossipgroups.settling"],
     [

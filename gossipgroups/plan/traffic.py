@@ -1,0 +1,131 @@
+"""What a node sends: when nothing happens but loss, and for one change.
+
+Law: sizes are those of real datagrams, packed and measured here; a datagram counts with its headers of IPv4
+and UDP. A datagram counts where it is sent, lost or not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import exp
+
+from gossipgroups.config import Config
+from gossipgroups.ids import Address, NodeId
+from gossipgroups.plan.curve import Curve
+from gossipgroups.plan.network import Network
+from gossipgroups.plan.spreading import levels
+from gossipgroups.registers import NodeRegister, PresenceRegister
+from gossipgroups.status import Status
+from gossipgroups.swim.dissemination import retransmit_limit
+from gossipgroups.wire.codec import pack_payload, pack_section
+from gossipgroups.wire.messages import (
+    SILENT,
+    Accusation,
+    Accusations,
+    Ack,
+    Entry,
+    Nack,
+    Ping,
+    PingReq,
+    Rumours,
+    Section,
+    Settling,
+)
+from gossipgroups.wire.outbox import ROOM
+from gossipgroups.wire.seal import SEAL_BYTES, TAGGED_BYTES
+
+IP_BYTES = 28
+"""Headers of IPv4 and UDP."""
+RETRIES = 12
+"""Rounds of asking that are counted."""
+_A, _B = NodeId(b"a" * 8), NodeId(b"b" * 8)
+_FULL = 2**64 - 1
+_PING, _ACK = Ping(2**31, _FULL, 2**20), Ack(2**31, _FULL)
+_ACCUSED = Accusations([Accusation(_A, 1, _B, SILENT)])
+_REFUTED = Rumours([NodeRegister(_A, 1, Status.ALIVE, Address("10.0.0.1", 7946), "10.0.0.1").packed])
+_JOINED = Rumours([PresenceRegister("workers", "member-1", 1, _A, 1, b"\xc0").packed])
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """What one node sends."""
+
+    datagrams: float
+    bytes: float
+
+    def __add__(self, other: Rate) -> Rate:
+        return Rate(self.datagrams + other.datagrams, self.bytes + other.bytes)
+
+    def times(self, factor: float) -> Rate:
+        """So many times as much."""
+        return Rate(self.datagrams * factor, self.bytes * factor)
+
+
+def _sent(sections: Sequence[Section], sealed: bool, datagrams: float = 1.0) -> Rate:
+    envelope = IP_BYTES + (SEAL_BYTES if sealed else TAGGED_BYTES)
+    payload = len(pack_payload([pack_section(each) for each in sections]))
+    return Rate(datagrams, datagrams * (envelope + payload))
+
+
+def idle(config: Config, network: Network, nodes: int, sealed: bool) -> Rate:
+    """What a node sends in a second while nothing happens but loss."""
+    probes = _probes(config, network, nodes, sealed).times(1 / config.probe_period)
+    return probes + _suspicions(config, network, nodes, sealed)
+
+
+def false_suspicions(config: Config, network: Network, nodes: int) -> float:
+    """How often a node that runs is suspected, in an hour."""
+    return 3600 / config.probe_period * network.false_probe(config, nodes)
+
+
+def change(config: Config, network: Network, nodes: int, sealed: bool, settles: Curve, calm: Curve) -> Rate:
+    """What a node sends, on average, for one change of one group.
+
+    `settles` is when it has settled, `calm` when it would have without loss: it asks for what was lost only.
+    """
+    waits = [retry * config.settle_retry for retry in range(1, RETRIES)]
+    rounds = sum(max(0.0, calm.at(wait) - settles.at(wait)) for wait in waits)
+    news = min(config.fanout, nodes - 1)
+    pushes = levels(nodes)
+    # Some that news goes to are pushed to as well, in the same datagram.
+    shared = news * pushes / (2 * (nodes - 1))
+    asks = 2 * rounds * (1 + network.arrives)
+    datagrams = news + pushes - shared + asks
+    entry = Settling(_FULL, [Entry("workers", 300, _FULL, bytes((nodes + 7) // 8))])
+    empty = _sent((), sealed)
+    told = min(datagrams, retransmit_limit(config.retransmit_multiplier, nodes))
+    return Rate(
+        datagrams,
+        datagrams * empty.bytes
+        + (pushes + asks) * (_sent([entry], sealed).bytes - empty.bytes)
+        + told * (_sent([_JOINED], sealed).bytes - empty.bytes),
+    )
+
+
+def _probes(config: Config, network: Network, nodes: int, sealed: bool) -> Rate:
+    """In one period: a ping, an ack, and what others are asked for where an ack was missed."""
+    arrives = network.arrives
+    asked = network.unanswered(config) * min(config.indirect_probes, nodes - 2)
+    pings, acks = 1 + asked * arrives, arrives + asked * (arrives**2 + arrives**3)
+    return (
+        _sent([_PING], sealed, pings)
+        + _sent([_ACK], sealed, acks)
+        + _sent([PingReq(2**31, _A)], sealed, asked)
+        + _sent([Nack(2**31)], sealed, asked * arrives * (1 - arrives**2))
+    )
+
+
+def _suspicions(config: Config, network: Network, nodes: int, sealed: bool) -> Rate:
+    """In one second: rumours of false suspicions and of their refutations, as far as the budgets let them."""
+    rate = nodes * false_suspicions(config, network, nodes) / 3600
+    fanout = min(config.fanout, nodes - 1)
+    tellings = retransmit_limit(config.retransmit_multiplier, nodes)
+    busy = max(0.0, tellings / fanout - 1) * config.gossip_interval
+    rounds = (1 - exp(-rate * busy)) / config.gossip_interval
+    # Each suspicion is told at once, and its refutation: as far as there is a budget for chatter.
+    at_once = 2 * rate / (1 + rate * config.gossip_interval)
+    datagrams = fanout * (rounds + at_once)
+    empty = _sent((), sealed)
+    items = _sent([_ACCUSED, _REFUTED], sealed).bytes - empty.bytes
+    return Rate(datagrams, datagrams * empty.bytes + min(rate * tellings * items, datagrams * ROOM))
