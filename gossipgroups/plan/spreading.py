@@ -71,11 +71,14 @@ def heard(config: Config, network: Network, nodes: int, step: float) -> Curve:
         return Curve(step, [1.0] * (GRID + 1))
     arrives, fraction, reached = network.arrives, [1 / nodes], [0.0]
     delays = [(seconds / step, p) for seconds, p in network.hops()]
-    share = arrives * min(config.fanout, nodes - 1) / (nodes - 1)
-    told = -nodes * log1p(-min(share, 1 - NEGLIGIBLE))
-    rounds = ceil(retransmit_limit(config.retransmit_multiplier, nodes) / config.fanout)
-    again = [int(config.gossip_interval * each / step) for each in range(rounds)]
-    asked = [int(each / step) for each in _asking_times(config)]
+    fanout = min(config.fanout, nodes - 1)
+    told = -nodes * log1p(-min(arrives * fanout / (nodes - 1), 1 - NEGLIGIBLE))
+    # What is told at once and with the pushes uses up tellings. Once there are none left, whoever has not
+    # heard is asked about a view that it lacks, and repairs that when nothing else has changed lately.
+    spare = retransmit_limit(config.retransmit_multiplier, nodes) - fanout - levels(nodes)
+    again = [int(config.gossip_interval * each / step) for each in range(1 + max(0, spare) // config.fanout)]
+    silent_for = 0.0 if spare > 0 else config.gossip_interval
+    asked = [int(each / step) for each in _asking_times(config) if each >= silent_for]
     pressure = 0.0
 
     def at(place: float) -> float:
@@ -106,20 +109,32 @@ def settled(config: Config, network: Network, nodes: int, learnt: Curve, early: 
 
     `early` is the share of the first pushes that come to nothing.
     """
-    # It asks two, and two ask it.
-    exchanged = 1 - (1 - network.arrives**2) ** 2 * network.loss**2
+    lost = 1 - network.arrives**nodes
+    # It asks two, and two ask it, as far as something was lost for them too.
+    exchanged = 1 - (1 - network.arrives**2) ** 2 * (1 - network.arrives * lost) ** 2
     curve = learnt
     for level in range(levels(nodes)):
         arrives = network.arrives * (1 - early if level == 0 else 1)
-        delays: Atoms = tuple((seconds, p * arrives) for seconds, p in network.hops())
+        received = tuple((seconds, p * arrives) for seconds, p in network.hops())
         # The bits of so many are wanted, and each that is asked holds about half of all.
-        left, enough = 1 - arrives, exchanged * (1 - 0.5**EXCHANGES) ** (1 << level)
-        for retry in range(1, RETRIES + 1):
-            now = left if retry == RETRIES else left * enough
-            delays += ((retry * config.settle_retry + 2 * network.hop, now),)
-            left, enough = left - now, exchanged
-        curve = curve.both(curve.mixed(delays))
+        enough = (1 - 0.5**EXCHANGES) ** (1 << level)
+        rescued = tuple(
+            (seconds + 2 * network.hop, p * (1 - arrives))
+            for seconds, p in _rescue(config, exchanged, enough)
+        )
+        curve = curve.both(curve.mixed((*received, *rescued)))
     return curve
+
+
+def _rescue(config: Config, exchanged: float, enough: float) -> Atoms:
+    """Seconds until asking has made up for a lost push. Bits that are not enough begin the waits anew."""
+    first, *others = _asking_times(config)
+    rescue = [(first, exchanged * enough), (2 * first, exchanged * (1 - enough))]
+    left = 1 - exchanged
+    for at in others:
+        rescue.append((at, left * exchanged))
+        left *= 1 - exchanged
+    return (*rescue, (others[-1], left))
 
 
 def _asking_times(config: Config) -> list[float]:
