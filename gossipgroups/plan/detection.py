@@ -1,37 +1,48 @@
 """How long a crash takes until the last callback.
 
-Law: the wait for the first probe is uniform over one period, as every node is probed once in each. All that
-follows is added to it: what the prober meets, the time-out of the suspicion as the detector itself computes
-it, the spread of the death, and settling.
+Law: the wait for the first probe is uniform over one period, as every node is probed once in each; a closed
+port is noticed by any other datagram, too. All that follows is added to it: what the prober meets, the
+time-out of the suspicion as the detector itself computes it, the spread of the death, and settling.
 """
 
 from __future__ import annotations
+
+from math import exp
 
 from gossipgroups.config import Config
 from gossipgroups.ids import NodeId
 from gossipgroups.plan.curve import Curve
 from gossipgroups.plan.network import Atoms, Network
 from gossipgroups.plan.spreading import heard, last, settling
+from gossipgroups.plan.traffic import stray_datagrams
 from gossipgroups.swim.detector import SPARE_CORROBORATORS
 from gossipgroups.swim.suspicion import HEARD_SHARE, Suspicion
 from gossipgroups.wire.messages import REFUSED, SILENT
 
 
 class Wait:
-    """A wait for the first probe, uniform over a period, and one of some delays after it."""
+    """A wait for the first probe, uniform over a period, and one of some delays after it.
 
-    def __init__(self, period: float, delays: Atoms) -> None:
+    `strays` is how many other datagrams a second come to the place, any of which ends the wait too.
+    """
+
+    def __init__(self, period: float, delays: Atoms, strays: float = 0.0) -> None:
         self._period = period
         self._delays = delays
+        self._strays = strays
 
     def quantile(self, share: float) -> float:
         """The seconds within which it is over with this probability."""
         low, high = 0.0, self._period + max(seconds for seconds, _ in self._delays)
         while high - low > 1e-6 * high:
             middle = (low + high) / 2
-            over = sum(p * min(1.0, max(0.0, (middle - s) / self._period)) for s, p in self._delays)
+            over = sum(p * self._met(middle - seconds) for seconds, p in self._delays)
             low, high = (low, middle) if over >= share else (middle, high)
         return high
+
+    def _met(self, seconds: float) -> float:
+        """The probability that something has come there within so many seconds."""
+        return 1 - max(0.0, 1 - max(0.0, seconds) / self._period) * exp(-self._strays * max(0.0, seconds))
 
 
 def process_crash(config: Config, network: Network, nodes: int) -> Wait:
@@ -45,7 +56,8 @@ def process_crash(config: Config, network: Network, nodes: int) -> Wait:
         return learnt.either(learnt.mixed(refused))
 
     settles = last(settling(config, network, survivors, dies), survivors)
-    return Wait(config.probe_period, _sums(_first_refusal(config, network, survivors), timeout, settles))
+    delays = _sums(_first_refusal(config, network, survivors), timeout, settles)
+    return Wait(config.probe_period, delays, arrives**2 * stray_datagrams(config, network, nodes))
 
 
 def machine_crash(config: Config, network: Network, nodes: int) -> Wait:

@@ -77,7 +77,7 @@ def heard(config: Config, network: Network, nodes: int, step: float) -> Curve:
     # heard is asked about a view that it lacks, and repairs that when nothing else has changed lately.
     spare = retransmit_limit(config.retransmit_multiplier, nodes) - fanout - levels(nodes)
     again = [int(config.gossip_interval * each / step) for each in range(1 + max(0, spare) // config.fanout)]
-    silent_for = 0.0 if spare > 0 else config.gossip_interval
+    silent_for = 0.0 if spare >= 0 else config.gossip_interval
     asked = [int(each / step) for each in _asking_times(config) if each >= silent_for]
     pressure = 0.0
 

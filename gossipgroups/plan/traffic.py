@@ -74,6 +74,16 @@ def idle(config: Config, network: Network, nodes: int, sealed: bool) -> Rate:
     return probes + _suspicions(config, network, nodes, sealed)
 
 
+def stray_datagrams(config: Config, network: Network, nodes: int) -> float:
+    """How often in a second something besides a probe of its own comes to a node: rumours, requests.
+
+    The pings of all relays of one probe come together, and count once.
+    """
+    unanswered = network.unanswered(config) / config.probe_period
+    requests = unanswered * (1 + min(config.indirect_probes, nodes - 2))
+    return requests + _suspicions(config, network, nodes, sealed=False).datagrams
+
+
 def false_suspicions(config: Config, network: Network, nodes: int) -> float:
     """How often a node that runs is suspected, in an hour."""
     return 3600 / config.probe_period * network.false_probe(config, nodes)
