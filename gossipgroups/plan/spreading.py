@@ -73,11 +73,11 @@ def heard(config: Config, network: Network, nodes: int, step: float) -> Curve:
     delays = [(seconds / step, p) for seconds, p in network.hops()]
     fanout = min(config.fanout, nodes - 1)
     told = -nodes * log1p(-min(arrives * fanout / (nodes - 1), 1 - NEGLIGIBLE))
-    # What is told at once and with the pushes uses up tellings. Once there are none left, whoever has not
+    # What is told at once, and with the first push, uses up tellings. Where none are left, whoever has not
     # heard is asked about a view that it lacks, and repairs that when nothing else has changed lately.
-    spare = retransmit_limit(config.retransmit_multiplier, nodes) - fanout - levels(nodes)
+    spare = retransmit_limit(config.retransmit_multiplier, nodes) - fanout - 1
     again = [int(config.gossip_interval * each / step) for each in range(1 + max(0, spare) // config.fanout)]
-    silent_for = 0.0 if spare >= 0 else config.gossip_interval
+    silent_for = 0.0 if spare > 0 else config.gossip_interval
     asked = [int(each / step) for each in _asking_times(config) if each >= silent_for]
     pressure = 0.0
 
