@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import FrozenInstanceError, fields
+from pathlib import Path
 
 import pytest
 
@@ -71,3 +73,11 @@ def test_an_unknown_field_is_named() -> None:
     with pytest.raises(InvalidValue, match="no field fan_out, probes"):
         Config.lan().but(fan_out=3, probes=1, fanout=2)
     assert issubclass(InvalidValue, GossipError)
+
+
+def test_the_document_says_what_each_field_trades() -> None:
+    document = (Path(__file__).parent.parent / "docs" / "tuning.md").read_text("utf-8")
+    (table,) = re.findall(r"^\| field \| smaller \| larger \|\n\|[-|]+\|\n((?:\|.*\|\n)+)", document, re.M)
+    rows = [[cell.strip() for cell in row.strip("|").split("|")] for row in table.splitlines()]
+    assert [row[0] for row in rows] == [f"`{field.name}`" for field in fields(Config)]
+    assert all(smaller and larger for _, smaller, larger in rows)
