@@ -13,7 +13,7 @@ from sims.experiments.experiment import Row, Scale
 from sims.experiments.tuning import EXPERIMENT, KNOBS, Case, run
 from sims.measures.rows import number
 
-TINY = Case("silent_timeout", 0.8, nodes=6, seconds=30.0, joins=2, crashes=3, seed=2)
+TINY = Case("silent_timeout", 0.8, nodes=6, seconds=60.0, joins=2, crashes=3, seed=2)
 
 
 @pytest.fixture(scope="module")

@@ -25,8 +25,8 @@ LONGER = 2
 LONGEST = 1000.0
 RETRIES = 12
 """Times that a node asks, as far as anybody waits here."""
-EXCHANGES = 5
-"""Nodes whose bits one has after asking: its own, two that it asked, and two that asked it."""
+EXCHANGES = 6
+"""Nodes whose bits one has after asking: its own, two that it asked, two that asked it, and a late push."""
 NEGLIGIBLE = 1e-6
 
 Dying = Callable[[Curve], Curve]
