@@ -49,8 +49,9 @@ def test_tables_and_plot(rows: list[Row]) -> None:
     ]
     drawing = Figure()
     EXPERIMENT.plot(rows, drawing)
-    # Times and pauses of one knob, and two places that are empty.
-    assert [len(axes.get_lines()) for axes in drawing.axes] == [4, 0, 0, 1]
+    # Times, multiples and pauses of one knob, and two places that are left.
+    assert [len(axes.get_lines()) for axes in drawing.axes] == [6, 0, 0, 1]
+    assert [axes.get_legend() is not None for axes in drawing.axes] == [False, True, False, False]
 
 
 @pytest.mark.parametrize("quick", [True, False])

@@ -26,6 +26,7 @@ from sims.tables import Cell, Table
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
 GROUP = "all"
 USUAL = Config.lan()
@@ -227,42 +228,52 @@ def _is_usual(row: Row) -> bool:
 
 
 def plot(rows: Sequence[Row], figure: Figure) -> None:
-    """One plot for each knob: times on the left, pauses taken for deaths on the right."""
+    """One plot for each knob; what the lines are is said in the first place that is left."""
     knobs = grouped(rows, "knob")
     height = -(-len(knobs) // COLUMNS)
     figure.set_size_inches(9.0, 2.3 * height)
-    axes = figure.subplots(height, COLUMNS, squeeze=False).flat
-    for ((knob,), some), ax in zip(knobs.items(), axes, strict=False):
-        _draw(knob, some, ax)
-    for ax in list(axes):
+    places = iter(figure.subplots(height, COLUMNS, squeeze=False).flat)
+    lines: list[Line2D] = []
+    for (knob,), some in knobs.items():
+        lines = _draw(knob, some, next(places))
+    for turn, ax in enumerate(places):
         ax.set_axis_off()
+        if not turn:
+            ax.legend(handles=lines, loc="center")
 
 
-LINES = {
+SECONDS = {
     "process_s": ("process crash", "C0--"),
     "machine_s": ("machine crash", "C0-"),
     "join_s": ("join", "C2-"),
 }
+TIMES_USUAL = {"suspicions": ("suspicions, × usual", "C1-."), "lossy_bytes": ("bytes, × usual", "C4-.")}
+"""What is drawn as a multiple of what it is at the usual value, both at much loss."""
 
 
-def _draw(knob: Cell, rows: Sequence[Row], ax: Axes) -> None:
+def _draw(knob: Cell, rows: Sequence[Row], ax: Axes) -> list[Line2D]:
+    """Times, traffic and suspicions on the left, pauses taken for deaths on the right."""
     values = numbers(rows, "value")
-    for column, (label, style) in LINES.items():
-        ax.plot(values, [number(row, column) for row in rows], style, label=label)
-    ax.axvline(float(getattr(USUAL, str(knob))), color="grey", linewidth=0.6)
-    ax.set(title=knob, yscale="log", ylim=(0.005, 20), ylabel="seconds")
+    (usual,) = filter(_is_usual, rows)
+    lines: list[Line2D] = []
+    for column, (label, style) in SECONDS.items():
+        lines += ax.plot(values, [number(row, column) for row in rows], style, label=label)
+    for column, (label, style) in TIMES_USUAL.items():
+        unit = number(usual, column) or 1.0
+        lines += ax.plot(
+            values, [number(row, column) / unit for row in rows], style, label=label, linewidth=0.9
+        )
+    ax.axvline(number(usual, "value"), color="grey", linewidth=0.6)
+    ax.set(title=knob, yscale="log", ylim=(0.01, 30), ylabel="seconds, or ×")
     if min(values) > 0:
         ax.set_xscale("log")
     ax.set_xticks(values, [f"{value:g}" for value in values])
     ax.minorticks_off()
     right = ax.twinx()
-    right.plot(
-        values, [100 * number(row, "paused_dead") for row in rows], "C3:", label="pauses taken for deaths"
-    )
+    dead = [100 * number(row, "paused_dead") for row in rows]
+    lines += right.plot(values, dead, "C3:", label="pauses taken for deaths, %")
     right.set(ylim=(0, 50), ylabel="%")
-    if knob == next(iter(KNOBS)):
-        ax.legend(fontsize="x-small", loc="center left")
-        right.legend(fontsize="x-small", loc="upper left")
+    return lines
 
 
 EXPERIMENT = Experiment(
