@@ -458,7 +458,8 @@ def test_a_node_beyond_the_limit_holds_itself_aside() -> None:
     # Room is made, by one that has left and is forgotten: it is taken in.
     wire.crash(inside[1])
     gone = inside[1].node_id
-    assert wire.run_until(lambda: gone not in inside[0].state.live, 60)
+    assert wire.run_until(lambda: all(gone not in each.state.live for each in (inside[0], aside[0])), 60)
+    wire.run(10)  # nobody speaks of it any more
     for node in (inside[0], aside[0]):
         node._forget(node.state.replica.nodes[gone])
         wire.turn(node)
