@@ -114,7 +114,10 @@ class KernelDatagrams:
         self._hears_refusals = _hear_refusals(sock)
         _kernel_sockets.add(sock)
         self._errors_wait = False
-        self._woken = False
+        self.descriptor = sock.fileno()
+        """What to wait for, in place of `readable`, while this is open."""
+        self.woken = False
+        """Whether the kernel has said, since the last `receive`, that something waits."""
         _ask_receive_buffer(sock, receive_buffer)
 
     def receive(self) -> list[tuple[bytes, Address]]:  # noqa: D102
@@ -133,10 +136,10 @@ class KernelDatagrams:
                 self._errors_wait = self._hears_refusals
             else:
                 received.append((datagram, Address(source[0], source[1])))
-        if self._woken and not received:
+        if self.woken and not received:
             # Something woke us, so it was an error. Left in its queue it would wake us forever.
             self._errors_wait = self._hears_refusals
-        self._woken = False
+        self.woken = False
         return received
 
     def send(self, datagram: bytes, address: Address) -> bool:  # noqa: D102
@@ -172,7 +175,7 @@ class KernelDatagrams:
         if descriptor < 0:
             raise trio.ClosedResourceError("the socket was closed")
         await trio.lowlevel.wait_readable(descriptor)
-        self._woken = True
+        self.woken = True
 
     def close(self) -> None:  # noqa: D102
         descriptor = self._socket.fileno()
