@@ -14,6 +14,7 @@ import struct
 import sys
 from collections import deque
 from contextlib import suppress
+from functools import lru_cache
 from typing import Protocol
 from weakref import WeakSet
 
@@ -135,7 +136,7 @@ class KernelDatagrams:
                     break
                 self._errors_wait = self._hears_refusals
             else:
-                received.append((datagram, Address(source[0], source[1])))
+                received.append((datagram, _address(source)))
         if self.woken and not received:
             # Something woke us, so it was an error. Left in its queue it would wake us forever.
             self._errors_wait = self._hears_refusals
@@ -306,6 +307,7 @@ def _bind_kernel(sock: socket.socket, bind: Address, receive_buffer: int) -> Dat
         raise
 
 
+@lru_cache(maxsize=4096)
 def _address(sockaddr: tuple[str, int] | tuple[str, int, int, int]) -> Address:
     """The address in a socket's words, without the flow label and scope that IPv6 adds."""
     return Address(sockaddr[0], sockaddr[1])

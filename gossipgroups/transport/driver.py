@@ -25,7 +25,7 @@ from gossipgroups.transport.datagrams import MAX_BATCH, Datagrams
 from gossipgroups.transport.following import follow_keys
 from gossipgroups.transport.lease import Lease
 from gossipgroups.transport.link import Call, Link, RingChange, Ticket, fail_all, settle
-from gossipgroups.transport.loop import turns_of
+from gossipgroups.transport.loop import entry_here, turns_of
 from gossipgroups.transport.network import Directory, Network
 from gossipgroups.transport.refusals import LimitLog, say_refused
 from gossipgroups.transport.turns import Turns
@@ -77,7 +77,8 @@ class Driver:
                 await self._open(nursery)
                 nursery.start_soon(self._join)
                 nursery.start_soon(self._refresh_seeds)
-                nursery.start_soon(self._lease.keep)
+                if self._settings.lease is not None:
+                    nursery.start_soon(self._lease.keep)
                 if isinstance(self._settings.keys, KeyFile):
                     nursery.start_soon(
                         follow_keys,
@@ -87,7 +88,7 @@ class Driver:
                         self._use_keys,
                         lambda: self._link.snapshot,
                     )
-                self._link.opened(trio.lowlevel.current_trio_token())
+                self._link.opened(entry_here())
                 await self._turns.run()
                 self._warn_if_untold()
                 nursery.cancel_scope.cancel()

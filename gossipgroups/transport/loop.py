@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import socket
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from heapq import heappop, heappush, heapreplace
 from itertools import count
 from math import inf
 from selectors import EVENT_READ, DefaultSelector
+from typing import Any
 
 import trio
 
@@ -55,23 +56,40 @@ class Loop:
         """By time, with entries of nodes that are due later by now, or gone: those are found at the front."""
         self._number = count()
         self._calls: deque[Callable[[], object]] = deque()
+        self._outgoing: dict[trio.lowlevel.TrioToken, list[Callable[[], object]]] = {}
         self._bell, self._ear = socket.socketpair()
         self._bell.setblocking(False)
         self._ear.setblocking(False)
         self._rung = False
+        self._over = False
         self._selector.register(self._ear, EVENT_READ)
 
     def call(self, function: Callable[[], object]) -> None:
-        """Call a function in the loop, after those given before; from any thread."""
+        """Call a function in the loop, after those given before; from any thread.
+
+        Raises `trio.RunFinishedError` when the loop has ended, and has not called it.
+        """
         self._calls.append(function)
+        if self._over:
+            with suppress(ValueError):  # called, with all that waited at the end
+                self._calls.remove(function)
+                raise trio.RunFinishedError
         if not self._rung:
             self._rung = True
-            with suppress(BlockingIOError):
+            with suppress(OSError):  # full, so it is heard; or closed, after the end
                 self._bell.send(b"\0")
 
     def call_next(self, function: Callable[[], object]) -> None:
         """The same, from the loop itself."""
         self._calls.append(function)
+
+    def carry(self, token: trio.lowlevel.TrioToken, function: Callable[[], object]) -> None:
+        """Call a function in another trio run, which is woken once for all that this round has for it.
+
+        Whenever a thread is woken the two hand the interpreter to and fro: once for each of many nodes would
+        cost more than the nodes. Called in the loop; nothing happens when that run has finished.
+        """
+        self._outgoing.setdefault(token, []).append(function)
 
     def add(self, node: SharedTurns) -> None:
         """Let a node take turns."""
@@ -107,9 +125,20 @@ class Loop:
             if not ended():
                 for node in self._due():
                     self._take(node)
+            self._send_outgoing()
+        self._over = True
+        while calls:
+            calls.popleft()()
+        self._send_outgoing()
         self._selector.close()
         self._bell.close()
         self._ear.close()
+
+    def _send_outgoing(self) -> None:
+        while self._outgoing:
+            token, functions = self._outgoing.popitem()
+            with suppress(trio.RunFinishedError):
+                token.run_sync_soon(_call_all, functions)
 
     def _take(self, node: SharedTurns) -> None:
         node.take()
@@ -140,8 +169,53 @@ class Loop:
         return inf
 
 
+def host(main: Callable[[], Awaitable[None]]) -> None:
+    """Run an async function in a trio run that is the guest of a loop, in this thread. Raises what it does."""
+    loop = Loop()
+    outcomes: list[Any] = []
+
+    async def guest() -> None:
+        loop_here.set(loop)
+        await main()
+
+    trio.lowlevel.start_guest_run(
+        guest,
+        run_sync_soon_threadsafe=loop.call,
+        run_sync_soon_not_threadsafe=loop.call_next,
+        done_callback=outcomes.append,
+    )
+    loop.run(lambda: bool(outcomes))
+    outcomes[0].unwrap()
+
+
+def _call_all(functions: list[Callable[[], object]]) -> None:
+    for function in functions:
+        function()
+
+
 loop_here: trio.lowlevel.RunVar[Loop | None] = trio.lowlevel.RunVar("gossipgroups.loop", default=None)
 """The loop whose guest this trio run is, if it is one's."""
+
+
+def call_in(token: trio.lowlevel.TrioToken, function: Callable[[], object]) -> None:
+    """Call a function in a trio run, unless that has finished: at once if it is this one, else soon."""
+    here: trio.lowlevel.TrioToken | None = None
+    loop: Loop | None = None
+    with suppress(RuntimeError):  # in no run at all
+        here, loop = trio.lowlevel.current_trio_token(), loop_here.get()
+    if here is token:
+        function()
+    elif loop is not None:
+        loop.carry(token, function)
+    else:
+        with suppress(trio.RunFinishedError):
+            token.run_sync_soon(function)
+
+
+def entry_here() -> Callable[[Callable[[], object]], None]:
+    """What lets other threads call a function here."""
+    loop = loop_here.get()
+    return trio.lowlevel.current_trio_token().run_sync_soon if loop is None else loop.call
 
 
 def turns_of(datagrams: Datagrams, turn: Callable[[], float]) -> Turns:

@@ -11,11 +11,10 @@ import os
 import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
-from typing import Any
 
 import trio
 
-from gossipgroups.transport.loop import Loop, loop_here
+from gossipgroups.transport.loop import host
 
 
 class GossipThread:
@@ -26,7 +25,7 @@ class GossipThread:
         self._lock = threading.Lock()
         self._ready: Future[tuple[trio.lowlevel.TrioToken, trio.Nursery]] = Future()
         self._done: trio.Event
-        self._thread = threading.Thread(target=self._host, name="gossipgroups", daemon=True)
+        self._thread = threading.Thread(target=host, args=(self._main,), name="gossipgroups", daemon=True)
 
     def take(self) -> bool:
         """Reserve a place for one more task; false when the thread is ending already."""
@@ -43,21 +42,7 @@ class GossipThread:
         token, nursery = self._ready.result()
         token.run_sync_soon(nursery.start_soon, self._run, run)
 
-    def _host(self) -> None:
-        loop = Loop()
-        outcomes: list[Any] = []
-        trio.lowlevel.start_guest_run(
-            self._main,
-            loop,
-            run_sync_soon_threadsafe=loop.call,
-            run_sync_soon_not_threadsafe=loop.call_next,
-            done_callback=outcomes.append,
-        )
-        loop.run(lambda: bool(outcomes))
-        outcomes[0].unwrap()
-
-    async def _main(self, loop: Loop) -> None:
-        loop_here.set(loop)
+    async def _main(self) -> None:
         self._done = trio.Event()
         async with trio.open_nursery() as nursery:
             self._ready.set_result((trio.lowlevel.current_trio_token(), nursery))
