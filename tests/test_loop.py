@@ -18,7 +18,16 @@ import gossipgroups
 from gossipgroups import CoordinatorClosed
 from gossipgroups.node import Node
 from gossipgroups.transport.datagrams import KernelDatagrams
-from gossipgroups.transport.loop import Loop, SharedTurns, call_in, entry_here, host, loop_here, turns_of
+from gossipgroups.transport.loop import (
+    TOGETHER,
+    Loop,
+    SharedTurns,
+    call_in,
+    entry_here,
+    host,
+    loop_here,
+    turns_of,
+)
 
 LIMIT = 10.0
 """Seconds after which a test that hangs fails."""
@@ -101,6 +110,23 @@ def test_a_socket_that_is_never_empty_takes_no_turn_from_a_node_that_is_due() ->
 
     hosted(main)
     assert abs(turns.count("flooded") - turns.count("other")) <= 3
+
+
+async def test_many_nodes_wait_for_each_other_and_none_for_longer_than_that() -> None:
+    loop, sockets = Loop(), [bound(), bound()]
+    one, other = (SharedTurns(loop, each, lambda: inf) for each in sockets)
+    one.due, other.due = 7 * TOGETHER + 0.001, 7 * TOGETHER + 0.002
+    loop.add(one)
+    assert loop._wake_at() == one.due
+    loop.add(other)
+    assert one.due < other.due < loop._wake_at() < one.due + TOGETHER
+    loop.remove(one)
+    assert loop._wake_at() == other.due
+    loop.remove(other)
+    assert loop._wake_at() == inf
+    loop.run(lambda: True)
+    for each in sockets:
+        each.close()
 
 
 def test_a_turn_that_fails_ends_its_node_and_no_other() -> None:

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from heapq import heappop, heappush, heapreplace
 from itertools import count
-from math import inf
+from math import ceil, inf
 from selectors import EVENT_READ, DefaultSelector
 from typing import Any
 
@@ -20,6 +20,10 @@ import trio
 
 from gossipgroups.transport.datagrams import Datagrams, KernelDatagrams
 from gossipgroups.transport.turns import Turns
+
+TOGETHER = 0.01
+"""Nodes that are due within so many seconds take their turns at the end of them: to wake up from idleness,
+with cold caches, costs as much as a turn. Far below `Config.stall_tolerance`, so it is no stall."""
 
 
 class SharedTurns(Turns):
@@ -55,6 +59,7 @@ class Loop:
         self._queue: list[tuple[float, int, SharedTurns]] = []
         """By time, with entries of nodes that are due later by now, or gone: those are found at the front."""
         self._number = count()
+        self._nodes = 0
         self._calls: deque[Callable[[], object]] = deque()
         self._outgoing: dict[trio.lowlevel.TrioToken, list[Callable[[], object]]] = {}
         self._bell, self._ear = socket.socketpair()
@@ -94,12 +99,14 @@ class Loop:
     def add(self, node: SharedTurns) -> None:
         """Let a node take turns."""
         self._selector.register(node.datagrams.descriptor, EVENT_READ, node)
+        self._nodes += 1
         self.expect(node)
 
     def remove(self, node: SharedTurns) -> None:
         """Forget a node, whose socket is still open."""
         # Closing would not do while a child, between its fork and its exec, has the socket too.
         self._selector.unregister(node.datagrams.descriptor)
+        self._nodes -= 1
         node.due = node.queued = inf
 
     def expect(self, node: SharedTurns) -> None:
@@ -112,7 +119,7 @@ class Loop:
         """Serve until all has ended."""
         select, calls = self._selector.select, self._calls
         while not ended():
-            timeout = 0 if calls else max(0.0, self._next_due() - trio.current_time())
+            timeout = 0 if calls else max(0.0, self._wake_at() - trio.current_time())
             for key, _events in select(timeout if timeout < inf else None):
                 if key.data is None:
                     self._ear.recv(4096)
@@ -154,6 +161,11 @@ class Loop:
             due.append(node)
         return due
 
+    def _wake_at(self) -> float:
+        """When to wake up if nothing comes: when a node is due, or soon after it, with others."""
+        due = self._next_due()
+        return ceil(due / TOGETHER) * TOGETHER if self._nodes > 1 and due < inf else due
+
     def _next_due(self) -> float:
         """When the first node is due, which then stands at the front."""
         queue = self._queue
@@ -170,7 +182,7 @@ class Loop:
 
 
 def host(main: Callable[[], Awaitable[None]]) -> None:
-    """Run an async function in a trio run that is the guest of a loop, in this thread. Raises what it does."""
+    """Run an async function in a trio run that is the guest of a loop in this thread. Raises what it does."""
     loop = Loop()
     outcomes: list[Any] = []
 
