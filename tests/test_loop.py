@@ -10,15 +10,16 @@ from typing import Any
 
 import pytest
 import trio
-import trio.testing
 from hypothesis import given
 from hypothesis import strategies as st
+from trio.testing import MockClock
 
 import gossipgroups
 from gossipgroups import CoordinatorClosed
 from gossipgroups.node import Node
 from gossipgroups.transport.datagrams import KernelDatagrams
 from gossipgroups.transport.loop import (
+    FAR,
     TOGETHER,
     Loop,
     SharedTurns,
@@ -78,7 +79,7 @@ def test_a_node_is_due_at_its_last_time_whatever_it_was_before(
         loop.run(lambda: True)  # closes it
         datagrams.close()
 
-    clock = trio.testing.MockClock()
+    clock = MockClock()
     trio.run(main, clock=clock)
 
 
@@ -112,18 +113,23 @@ def test_a_socket_that_is_never_empty_takes_no_turn_from_a_node_that_is_due() ->
     assert abs(turns.count("flooded") - turns.count("other")) <= 3
 
 
-async def test_many_nodes_wait_for_each_other_and_none_for_longer_than_that() -> None:
+async def test_what_is_due_far_ahead_waits_for_others_if_there_are_any(autojump_clock: MockClock) -> None:
     loop, sockets = Loop(), [bound(), bound()]
     one, other = (SharedTurns(loop, each, lambda: inf) for each in sockets)
-    one.due, other.due = 7 * TOGETHER + 0.001, 7 * TOGETHER + 0.002
+    now = trio.current_time()
+    one.due, other.due = now + FAR + 0.0513, now + FAR + 0.0514
     loop.add(one)
-    assert loop._wake_at() == one.due
+    assert loop._next_due() == one.due
     loop.add(other)
-    assert one.due < other.due < loop._wake_at() < one.due + TOGETHER
+    one.queued = inf
+    loop.expect(one)
+    assert one.due < loop._next_due() == other.queued == one.queued < one.due + TOGETHER
+    one.due = now + FAR / 2
+    loop.expect(one)
+    assert loop._next_due() == one.due
     loop.remove(one)
-    assert loop._wake_at() == other.due
     loop.remove(other)
-    assert loop._wake_at() == inf
+    assert loop._next_due() == inf
     loop.run(lambda: True)
     for each in sockets:
         each.close()

@@ -24,6 +24,8 @@ from gossipgroups.transport.turns import Turns
 TOGETHER = 0.01
 """Nodes that are due within so many seconds take their turns at the end of them: to wake up from idleness,
 with cold caches, costs as much as a turn. Far below `Config.stall_tolerance`, so it is no stall."""
+FAR = 0.1
+"""Seconds ahead from which on a node waits for others; what is due sooner belongs to something under way."""
 
 
 class SharedTurns(Turns):
@@ -111,15 +113,16 @@ class Loop:
 
     def expect(self, node: SharedTurns) -> None:
         """Let a node take a turn when it is due."""
-        if node.due < node.queued:
-            node.queued = node.due
-            heappush(self._queue, (node.due, next(self._number), node))
+        at = self._moment(node.due)
+        if at < node.queued:
+            node.queued = at
+            heappush(self._queue, (at, next(self._number), node))
 
     def run(self, ended: Callable[[], bool]) -> None:
         """Serve until all has ended."""
         select, calls = self._selector.select, self._calls
         while not ended():
-            timeout = 0 if calls else max(0.0, self._wake_at() - trio.current_time())
+            timeout = 0 if calls else max(0.0, self._next_due() - trio.current_time())
             for key, _events in select(timeout if timeout < inf else None):
                 if key.data is None:
                     self._ear.recv(4096)
@@ -161,21 +164,22 @@ class Loop:
             due.append(node)
         return due
 
-    def _wake_at(self) -> float:
-        """When to wake up if nothing comes: when a node is due, or soon after it, with others."""
-        due = self._next_due()
-        return ceil(due / TOGETHER) * TOGETHER if self._nodes > 1 and due < inf else due
+    def _moment(self, due: float) -> float:
+        """When a node takes the turn that is due: then, or a moment later with others."""
+        if self._nodes > 1 and FAR < due - trio.current_time() < inf:
+            return ceil(due / TOGETHER) * TOGETHER
+        return due
 
     def _next_due(self) -> float:
-        """When the first node is due, which then stands at the front."""
+        """When the first node is to take its turn, which then stands at the front."""
         queue = self._queue
         while queue:
             at, _, node = queue[0]
             if at != node.queued:
                 heappop(queue)
             elif node.due > at:
-                node.queued = node.due
-                heapreplace(queue, (node.due, next(self._number), node))
+                node.queued = self._moment(node.due)
+                heapreplace(queue, (node.queued, next(self._number), node))
             else:
                 return at
         return inf
