@@ -14,6 +14,7 @@ import struct
 import sys
 from collections import deque
 from contextlib import suppress
+from functools import lru_cache
 from typing import Protocol
 from weakref import WeakSet
 
@@ -114,7 +115,10 @@ class KernelDatagrams:
         self._hears_refusals = _hear_refusals(sock)
         _kernel_sockets.add(sock)
         self._errors_wait = False
-        self._woken = False
+        self.descriptor = sock.fileno()
+        """What to wait for, in place of `readable`, while this is open."""
+        self.woken = False
+        """Whether the kernel has said, since the last `receive`, that something waits."""
         _ask_receive_buffer(sock, receive_buffer)
 
     def receive(self) -> list[tuple[bytes, Address]]:  # noqa: D102
@@ -132,11 +136,11 @@ class KernelDatagrams:
                     break
                 self._errors_wait = self._hears_refusals
             else:
-                received.append((datagram, Address(source[0], source[1])))
-        if self._woken and not received:
+                received.append((datagram, _address(source)))
+        if self.woken and not received:
             # Something woke us, so it was an error. Left in its queue it would wake us forever.
             self._errors_wait = self._hears_refusals
-        self._woken = False
+        self.woken = False
         return received
 
     def send(self, datagram: bytes, address: Address) -> bool:  # noqa: D102
@@ -172,7 +176,7 @@ class KernelDatagrams:
         if descriptor < 0:
             raise trio.ClosedResourceError("the socket was closed")
         await trio.lowlevel.wait_readable(descriptor)
-        self._woken = True
+        self.woken = True
 
     def close(self) -> None:  # noqa: D102
         descriptor = self._socket.fileno()
@@ -303,6 +307,7 @@ def _bind_kernel(sock: socket.socket, bind: Address, receive_buffer: int) -> Dat
         raise
 
 
+@lru_cache(maxsize=4096)
 def _address(sockaddr: tuple[str, int] | tuple[str, int, int, int]) -> Address:
     """The address in a socket's words, without the flow label and scope that IPv6 adds."""
     return Address(sockaddr[0], sockaddr[1])
