@@ -2,6 +2,7 @@
 
 cluster.py     the way to a running cluster
 traffic.py     bytes sent and received by each process, second by second
+crossings.py   what is sent, and how much of it from one region to another
 membership.py  cluster sizes that nodes show, live sets that they settle
 accused.py     who was suspected, or held dead, though it ran
 leaves.py      which members were told to have left, to whom, and when
