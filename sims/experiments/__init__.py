@@ -11,7 +11,17 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from sims.experiments.experiment import Experiment
 
-NAMES = ("swim", "lifeguard", "rapid", "convergence", "churn", "detection", "overload", "partition")
+NAMES = (
+    "swim",
+    "lifeguard",
+    "rapid",
+    "convergence",
+    "churn",
+    "detection",
+    "regions",
+    "overload",
+    "partition",
+)
 """All experiments, in the order of the report."""
 
 
