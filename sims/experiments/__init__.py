@@ -18,6 +18,8 @@ NAMES = (
     "convergence",
     "churn",
     "detection",
+    "crashes",
+    "lossy",
     "regions",
     "overload",
     "partition",
