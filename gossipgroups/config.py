@@ -64,8 +64,8 @@ class Config:
     longer."""
     settle_pace: float = 0.005
     """Shortest time between two starts of settling, so that a burst of changes settles together."""
-    settle_retry: float = 0.03
-    """First wait before others are asked about an unsettled view; grows up to twenty times this. Smaller:
+    settle_retry: float = 0.05
+    """First wait before others are asked about an unsettled view; grows up to ten times this. Smaller:
     gaps after loss close sooner, more datagrams where the network or the processor is slow."""
     settle_together: int = 8
     """When more scopes than this are unsettled, they settle as one."""
@@ -129,7 +129,7 @@ class Config:
             silent_timeout=0.2,
             gossip_interval=0.1,
             settle_pace=0.002,
-            settle_retry=0.01,
+            settle_retry=0.02,
             join_retry=0.1,
             seed_interval=2.0,
             leave_timeout=1.0,

@@ -34,7 +34,7 @@ ASKED = 3
 """Nodes below that are asked at once for bits that are missing."""
 RETRY_GROWTH = 1.4
 """Each wait before asking again, as a multiple of the one before."""
-LONGEST_RETRY = 20
+LONGEST_RETRY = 10
 """The longest wait before asking again, as a multiple of the first."""
 
 
