@@ -131,7 +131,7 @@ class Reception:
             if handler is not None:
                 handler(self, message, peer, section, now)
         if message.sender in self._state.live:
-            self._detector.heard_at = now
+            self._detector.hearing.note(now)
             self._heard[peer] = None
         return None
 

@@ -58,7 +58,7 @@ LAYERS = [
         "gossipgroups.reconcile",
         "gossipgroups.reports",
     ],
-    ["gossipgroups.state"],
+    ["gossipgroups.state", "gossipgroups.collecting"],
     ["gossipgroups.swim"],
     ["gossipgroups.groups"],
     ["gossipgroups.wire"],

@@ -19,6 +19,7 @@ from gossipgroups.status import Status
 from gossipgroups.swim import awareness as evidence_of
 from gossipgroups.swim.awareness import Awareness
 from gossipgroups.swim.dissemination import RumourQueue
+from gossipgroups.swim.hearing import Hearing
 from gossipgroups.swim.live import LiveSet
 from gossipgroups.swim.order import ProbeOrder
 from gossipgroups.swim.parts import Part
@@ -87,8 +88,7 @@ class Detector:
         """Probes that failed within the last period: an ack of theirs is still a round trip."""
         self._relays = Relays(outbox)
         self._round_trips = RoundTrips(config)
-        self.heard_at = -inf
-        """When another live node was heard last."""
+        self.hearing = Hearing(config.silent_timeout)
         self.numbers = Numbers(random)
         self.order: ProbeOrder | ShuffledOrder = ProbeOrder(me, config.probe_period)
         self.awareness = Awareness(config.awareness_limit)
@@ -305,7 +305,8 @@ class Detector:
             self._late = {number: late for number, late in self._late.items() if late.begun > since}
         self._relays.tick(now)
         if self.suspicions:
-            for node_id in self.suspicions.over(len(self._live), self._healthy(), self.heard_at, now):
+            hears = self.hearing.is_steady(now)
+            for node_id in self.suspicions.over(len(self._live), self._healthy(), hears, now):
                 self._learn(self._replica.nodes[node_id].become(Status.DEAD), now)
 
     def deadline(self, now: float) -> float:
