@@ -40,18 +40,7 @@ class KeyFile:
 
     def read(self) -> KeyRing:
         """The keys in it. Raises `InvalidValue`, which names the file."""
-        try:
-            # Not blocking: whatever else lies there, a pipe say, must hold up nobody.
-            with open(os.open(self.path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
-                status = os.fstat(file.fileno())
-                if not stat.S_ISREG(status.st_mode):
-                    raise InvalidValue(f"key file {str(self.path)!r} is no regular file")
-                content = file.read(FILE_BYTES + 1)
-        except (OSError, ValueError) as error:
-            if isinstance(error, InvalidValue):
-                raise
-            why = getattr(error, "strerror", None) or "it is no file name"
-            raise InvalidValue(f"key file {str(self.path)!r} cannot be read: {why}") from None
+        status, content = self._read()
         if stat.S_IMODE(status.st_mode) & 0o007 and not self._warned:
             self._warned = True
             logger.warning("key file %r can be read by every user of this machine: chmod 600", str(self.path))
@@ -67,6 +56,24 @@ class KeyFile:
         except (OSError, ValueError):
             pass  # `read` says what is wrong
         return self.read()
+
+    def _read(self) -> tuple[os.stat_result, bytes]:
+        try:
+            # Not blocking: whatever else lies there, a pipe say, must hold up nobody.
+            descriptor = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK)
+            try:
+                status = os.fstat(descriptor)
+                if not stat.S_ISREG(status.st_mode):
+                    raise InvalidValue(f"key file {str(self.path)!r} is no regular file")
+                with open(descriptor, "rb", closefd=False) as file:
+                    return status, file.read(FILE_BYTES + 1)
+            finally:
+                os.close(descriptor)
+        except (OSError, ValueError) as error:
+            if isinstance(error, InvalidValue):
+                raise
+            why = getattr(error, "strerror", None) or "it is no file name"
+            raise InvalidValue(f"key file {str(self.path)!r} cannot be read: {why}") from None
 
     def write(self, ring: KeyRing, *, new: bool = False) -> None:
         """Put a ring in its place, comments not kept. Raises `InvalidValue`; `new`: also if it exists.

@@ -132,6 +132,21 @@ def test_what_is_no_file_holds_up_nobody(tmp_path: Path) -> None:
             ring_of(find_keys(odd))
 
 
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="nothing counts descriptors here")
+def test_a_path_that_became_a_directory_costs_no_descriptor(tmp_path: Path) -> None:
+    path = tmp_path / "cluster.keys"
+    file = KeyFile(path)
+    file.write(BOTH)
+    file.read()
+    path.unlink()
+    path.mkdir()
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(10):
+        with pytest.raises(InvalidValue, match="no regular file"):
+            file.changed()
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
 def test_a_relative_path_means_the_same_after_a_change_of_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
