@@ -681,8 +681,9 @@ def test_a_death_that_was_doubted_and_is_believed_is_told_on() -> None:
     hearer.receive(sealed_as(header, Rumours([death.packed])), witness.state.own.address, wire.now)
     wire.turn(hearer)
     assert hearer.state.replica.nodes[victim.node_id].status is Status.ALIVE, "it is doubted"
+    quoted = wire.last_sent(hearer, victim)
     wire.sent.clear()
-    hearer.refused(victim.state.own.address, wire.now)
+    hearer.refused(victim.state.own.address, quoted, wire.now)
     wire.turn(hearer)
     assert hearer.state.replica.nodes[victim.node_id].status is Status.DEAD
     wire.run(0.5)

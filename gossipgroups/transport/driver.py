@@ -205,8 +205,8 @@ class Driver:
                 self._receive(datagram, source, now)
             if len(batch) < MAX_BATCH:
                 break
-        for address in datagrams.refused():
-            node.refused(address, now)
+        for address, quoted in datagrams.refused():
+            node.refused(address, quoted, now)
         node.tick(now)
         for datagram, address in node.datagrams(now):
             if not datagrams.send(datagram, address):

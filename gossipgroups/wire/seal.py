@@ -146,6 +146,7 @@ class KeyedSeal:
 
 
 _VERSIONS = {version: bytes((version,)) for version in (TAGGED, SEALED)}
+_HEADER_AT = {TAGGED: 1 + TAG_BYTES, SEALED: 1 + KEY_ID_BYTES}
 
 
 def _check_head(datagram_untrusted: bytes, version: int, overhead: int, if_other: str) -> None:
@@ -159,6 +160,14 @@ def _check_head(datagram_untrusted: bytes, version: int, overhead: int, if_other
 
 def _derivation(key: Key) -> blake2b:
     return blake2b(key=key.secret, digest_size=32, person=b"gossipgroups key")
+
+
+def quoted_header(quoted_untrusted: bytes) -> bytes | None:
+    """The header of what begins as a datagram, which nothing proves; `None` if it is too short, or none."""
+    at = _HEADER_AT.get(quoted_untrusted[0]) if quoted_untrusted else None
+    if at is None or len(quoted_untrusted) < at + HEADER_BYTES:
+        return None
+    return quoted_untrusted[at : at + HEADER_BYTES]
 
 
 def make_seal(cluster: str, ring: KeyRing | None, entropy: Entropy) -> Seal:
