@@ -26,7 +26,7 @@ from gossipgroups.transport.following import follow_keys
 from gossipgroups.transport.lease import Lease
 from gossipgroups.transport.link import Call, Link, RingChange, Ticket, fail_all, settle
 from gossipgroups.transport.network import Directory, Network
-from gossipgroups.transport.refusals import LimitLog, say_refused
+from gossipgroups.transport.refusals import LimitLog, RefusalLog
 from gossipgroups.wire.seal import make_seal
 
 logger = logging.getLogger("gossipgroups")
@@ -62,6 +62,7 @@ class Driver:
         self._told = False
         self._lease = Lease(self._settings.lease, self._withdraw)
         self._limit_log = LimitLog(self._settings.name)
+        self._refusal_log: RefusalLog
         self._node: Node
         self._datagrams: Datagrams
         self._seeds: Seeds
@@ -125,6 +126,7 @@ class Driver:
             random=network.chance(bound),
             now=now,
         )
+        self._refusal_log = RefusalLog(settings.name, self._node.state, self._node.stats)
         if self._ring is None and network.open_to_strangers and not ip_address(bound.host).is_loopback:
             logger.warning(
                 "coordinator %r is bound to %s without keys: whoever can send there can take part, and forge "
@@ -219,7 +221,7 @@ class Driver:
         try:
             refused = self._node.receive(datagram_untrusted, source, now)
             if refused is not None:
-                say_refused(self._settings.name, self._node.stats, refused, source)
+                self._refusal_log.say(refused, datagram_untrusted, source, now)
         except Exception:
             # A defect of ours must cost one datagram, not the loop.
             self._node.stats.refused["internal error"] += 1
