@@ -446,6 +446,7 @@ def test_a_leaver_that_asks_is_answered_when_its_leave_has_settled() -> None:
     node = wire.nodes[0]
     for stranger in range(60, 60 + 40):
         node._learn(a_node(stranger, 0, Status.LEFT), wire.now, tell=False)
+        meet(node, stranger, wire.now)
         ask = AskSettling(node.state.live.digest, [Entry(ROOT, 0, 12345, b"")])
         node.receive(sealed(stranger, node.node_id, ask), an_address(stranger), wire.now)
     node.tick(wire.now)
