@@ -100,7 +100,7 @@ class Node:
         self._detector.leave_out(omit)
         self._ports = ClosedPorts(self.node_id, state.replica, self._outbox, self.stats)
         self._convergence = Convergence(self.node_id, state.live, config, random)
-        self._reconciler = Reconciler(state.replica, self._outbox, config, self._age, now)
+        self._reconciler = Reconciler(state.replica, self._outbox, config, self._age, random, now)
         self._contacts = Contacts(state.replica, state.live, self._detector.numbers, config, random, address)
         self._reports = Reports(state.replica, state.views, config)
         self._operations = Operations(
@@ -252,7 +252,7 @@ class Node:
         now = self._time(now)
         self._contact(now)
         self._detector.flush()
-        self._reconciler.flush()
+        self._reconciler.flush(now)
         self._settler.send(now)
         for peer in self._reception.members_heard():
             if peer in self._outbox and not self._outbox.limited(peer):
