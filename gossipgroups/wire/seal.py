@@ -18,7 +18,7 @@ from hashlib import blake2b
 from typing import Protocol
 
 from gossipgroups.config import DATAGRAM_BYTES
-from gossipgroups.errors import BadPacket
+from gossipgroups.errors import BadPacket, InvalidValue
 from gossipgroups.ids import encode_name
 from gossipgroups.keys import KEY_ID_BYTES, Entropy, Key, KeyRing
 from gossipgroups.wire.header import HEADER_BYTES
@@ -96,14 +96,22 @@ class KeyedSeal:
     overhead = SEAL_BYTES
 
     def __init__(self, cluster: str, ring: KeyRing, entropy: Entropy) -> None:
+        """Raises `InvalidValue` where the system has no such cipher."""
         # Loaded when the first key is: the package takes 10 MB that a program without keys can keep.
-        from cryptography.exceptions import InvalidTag  # noqa: PLC0415
+        from cryptography.exceptions import InvalidTag, UnsupportedAlgorithm  # noqa: PLC0415
         from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305  # noqa: PLC0415
 
         self._cluster = encode_name(cluster)
         self._entropy = entropy
         self._cipher = ChaCha20Poly1305
         self._invalid = InvalidTag
+        try:
+            self._cipher(bytes(32))
+        except UnsupportedAlgorithm:
+            raise InvalidValue(
+                "keys need ChaCha20-Poly1305, which the OpenSSL of the package cryptography does not have, "
+                "as in FIPS mode: use another build of it"
+            ) from None
         self.use(ring)
 
     def use(self, ring: KeyRing) -> None:
