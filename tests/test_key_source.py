@@ -60,6 +60,31 @@ def test_a_file_that_all_can_read_is_used_and_said_once(
 
 
 @pytest.mark.parametrize(
+    ("mode", "said"),
+    [
+        (0o600, None),
+        (0o660, None),
+        (0o601, None),
+        (0o604, "be read by"),
+        (0o602, "be changed by"),
+        (0o666, "be read and changed by"),
+    ],
+)
+def test_what_others_can_do_to_a_file_is_said_also_when_its_mode_alone_was_changed(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, mode: int, said: str | None
+) -> None:
+    path = tmp_path / "cluster.keys"
+    file = KeyFile(path)
+    file.write(BOTH)
+    file.read()
+    path.chmod(mode)
+    for _ in range(3):
+        assert file.changed() is None
+    assert [said in record.getMessage() for record in caplog.records if said] == [True] * (said is not None)
+    assert bool(caplog.records) == (said is not None)
+
+
+@pytest.mark.parametrize(
     ("content", "why"),
     [
         (b"", "at least one"),
