@@ -25,6 +25,7 @@ from gossipgroups.ids import Address
 from gossipgroups.transport import datagrams as module
 from gossipgroups.transport.datagrams import (
     MAX_BATCH,
+    QUOTED,
     Datagrams,
     KernelDatagrams,
     TrioDatagrams,
@@ -218,6 +219,17 @@ async def test_a_refusal_names_the_address_that_refused(loopback: str) -> None:
         await receive(b, 1)
         assert a.receive() == []
         assert a.refused() == []
+
+
+@linux_only
+@pytest.mark.parametrize("loopback", LOOPBACKS)
+async def test_the_head_of_what_was_refused_is_handed_up(loopback: str) -> None:
+    async with opened(loopback) as (a,):
+        datagram = random.Random(1).randbytes(1300)
+        assert a.send(datagram, dead := free_address(loopback))
+        await a.readable()
+        assert a.receive() == []
+        assert a.refused() == [(dead, datagram[:QUOTED])]
 
 
 @linux_only
