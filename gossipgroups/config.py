@@ -75,7 +75,7 @@ class Config:
     """Repairs that this node starts a second on hearing of a difference. Smaller: less traffic, slower
     healing."""
     repair_datagrams: int = 32
-    """Datagrams of registers that answer one repair request; the rest is asked for again."""
+    """Datagrams that answer the repairs of one peer in a turn; the rest is asked for again."""
     join_retry: float = 0.25
     """First wait before the seeds are asked again while joining; doubles up to four times this."""
     seed_interval: float = 5.0

@@ -21,6 +21,7 @@ from gossipgroups.groups.rules import Command, Rules
 from gossipgroups.ids import ANYBODY, NODE_ID_BYTES, Address, NodeId, Random
 from gossipgroups.keys import KeyRing
 from gossipgroups.operations import Operations, Outcome
+from gossipgroups.ports import ClosedPorts
 from gossipgroups.reception import Handlers, Reception
 from gossipgroups.reconcile import Reconciler
 from gossipgroups.registers import (
@@ -97,8 +98,9 @@ class Node:
             self._learn,
         )
         self._detector.leave_out(omit)
+        self._ports = ClosedPorts(self.node_id, state.replica, self._outbox, self.stats)
         self._convergence = Convergence(self.node_id, state.live, config, random)
-        self._reconciler = Reconciler(state.replica, self._outbox, config, self._age, now)
+        self._reconciler = Reconciler(state.replica, self._outbox, config, self._age, random, now)
         self._contacts = Contacts(state.replica, state.live, self._detector.numbers, config, random, address)
         self._reports = Reports(state.replica, state.views, config)
         self._operations = Operations(
@@ -226,15 +228,20 @@ class Node:
         """Take in a datagram: it is processed, or counted and dropped for the reason returned."""
         return self._reception.receive(datagram_untrusted, address, self._time(now))
 
-    def refused(self, address: Address, now: float) -> None:
-        """The kernel reports that nobody listens at an address that was sent to."""
+    def refused(self, address: Address, quoted_untrusted: bytes, now: float) -> None:
+        """The kernel reports that nobody listens at an address, quoting the head of what was sent there."""
         now = self._time(now)
-        self._detector.on_refused(address, now)
+        receiver = self._ports.receiver(address, quoted_untrusted, now)
+        if receiver is None:
+            return
+        if receiver != ANYBODY:
+            self._detector.on_refused(address, now)
         self._contacts.on_refused(address)
 
     def tick(self, now: float) -> None:
         """Do what is due, and draw the conclusions of all that was received."""
         now = self._time(now)
+        self._ports.turn_ended()
         self._detector.tick(now)
         for register in self.state.tombstones.expired(now):
             self._forget(register)
@@ -245,7 +252,7 @@ class Node:
         now = self._time(now)
         self._contact(now)
         self._detector.flush()
-        self._reconciler.flush()
+        self._reconciler.flush(now)
         self._settler.send(now)
         for peer in self._reception.members_heard():
             if peer in self._outbox and not self._outbox.limited(peer):

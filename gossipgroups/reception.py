@@ -231,7 +231,7 @@ _HANDLERS: dict[type[Any], Handler] = {
     AskSettling: Reception._on_settling,
     Buckets: lambda self, message, peer, section, now: self._reconciler.on_buckets(peer, section),
     Hashes: lambda self, message, peer, section, now: self._reconciler.on_hashes(peer, section),
-    Want: lambda self, message, peer, section, now: self._reconciler.on_want(peer, section),
+    Want: lambda self, message, peer, section, now: self._reconciler.on_want(peer, section, now),
     Cookie: Reception._on_cookie,
 }
 """What is done with each kind of section; registers are learnt before any of them."""

@@ -119,23 +119,24 @@ class Settler:
         self.compare_views(now)
         asked = isinstance(section, AskSettling)
         differs = False
-        answers = []
+        answers: dict[Scope, Entry] = {}
         for entry in section.entries:
             more = self._convergence.hear(section.live, entry, now)
             if more is None:
                 differs = True
             elif more and (asked or entry.stamp < self._convergence[entry.scope].stamp):
-                answers.append(self._convergence.entry(entry.scope))
-        for some in self._packed(Settling, answers):
+                answers[entry.scope] = self._convergence.entry(entry.scope)
+        for some in self._packed(Settling, list(answers.values())):
             self._outbox.answer(peer, some)
-        if asked and self._has_left(peer) and len(self._farewells) < FAREWELLS:
+        if asked and self._waits_for_farewell(peer):
             self._farewells[peer] = None
         return asked and differs
 
-    def _has_left(self, peer: Peer) -> bool:
-        """Whether a node is known to have gone that was at this address."""
+    def _waits_for_farewell(self, peer: Peer) -> bool:
+        """Whether a node is known to have gone that was at this address, which it has proved to read."""
         register = self._state.replica.nodes.get(peer.node_id)
-        return register is not None and not register.status.live and register.address == peer.address
+        left = register is not None and not register.status.live and register.address == peer.address
+        return left and len(self._farewells) < FAREWELLS and not self._outbox.withholds(peer)
 
     def _report(self, scope: Scope, converged: bool) -> None:
         if self._reports.report(scope, converged):

@@ -448,6 +448,7 @@ def test_a_leaver_that_asks_is_answered_when_its_leave_has_settled() -> None:
     node = wire.nodes[0]
     for stranger in range(60, 60 + 40):
         node._learn(a_node(stranger, 0, Status.LEFT), wire.now, tell=False)
+        meet(node, stranger, wire.now)
         ask = AskSettling(node.state.live.digest, [Entry(ROOT, 0, 12345, b"")])
         node.receive(sealed(stranger, node.node_id, ask), an_address(stranger), wire.now)
     node.tick(wire.now)
@@ -683,8 +684,9 @@ def test_a_death_that_was_doubted_and_is_believed_is_told_on() -> None:
     hearer.receive(sealed_as(header, Rumours([death.packed])), witness.state.own.address, wire.now)
     wire.turn(hearer)
     assert hearer.state.replica.nodes[victim.node_id].status is Status.ALIVE, "it is doubted"
+    quoted = wire.last_sent(hearer, victim)
     wire.sent.clear()
-    hearer.refused(victim.state.own.address, wire.now)
+    hearer.refused(victim.state.own.address, quoted, wire.now)
     wire.turn(hearer)
     assert hearer.state.replica.nodes[victim.node_id].status is Status.DEAD
     wire.run(0.5)

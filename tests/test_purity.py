@@ -55,6 +55,7 @@ LAYERS = [
         "gossipgroups.gossip",
         "gossipgroups.intake",
         "gossipgroups.operations",
+        "gossipgroups.ports",
         "gossipgroups.reconcile",
         "gossipgroups.reports",
     ],

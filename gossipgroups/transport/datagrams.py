@@ -25,6 +25,9 @@ from gossipgroups.ids import Address, pack_address
 MAX_BATCH = 1024
 """Datagrams, or refusals, that one call returns at most: a flood must not keep the timers waiting."""
 
+QUOTED = 64
+"""Bytes of a refused datagram that are handed up: its header lies within."""
+
 RECEIVE_BUFFER = 4 * 1024 * 1024
 """Bytes asked of the kernel: what arrives while a process is stopped should wait, not be lost."""
 
@@ -82,11 +85,12 @@ class Datagrams(Protocol):
         than UDP carries, or this is closed. True promises nothing: datagrams get lost.
         """
 
-    def refused(self) -> list[Address]:
-        """The addresses whose port was reported unreachable since the last call, each once.
+    def refused(self) -> list[tuple[Address, bytes]]:
+        """The addresses whose port was reported unreachable since the last call, and what was sent there.
 
-        Evidence, not proof: over a network it is an ICMP message, which a rejecting firewall sends too and
-        others can forge. Always empty where the system does not tell.
+        Of that, as many first bytes as the report quotes, `QUOTED` at most. Evidence, not proof: over a
+        network it is an ICMP message, which a rejecting firewall sends too and others can forge. At most
+        `MAX_BATCH`; always empty where the system does not tell.
         """
 
     async def readable(self) -> None:
@@ -157,19 +161,21 @@ class KernelDatagrams:
                 return True
         return False
 
-    def refused(self) -> list[Address]:  # noqa: D102
+    def refused(self) -> list[tuple[Address, bytes]]:  # noqa: D102
         if not self._errors_wait:
             return []
-        refused: dict[Address, None] = {}
+        refused = []
         for _ in range(MAX_BATCH):
             try:
-                _, ancillary, _, destination = self._socket.recvmsg(0, _ERROR_SPACE, socket.MSG_ERRQUEUE)
+                quoted, ancillary, _, destination = self._socket.recvmsg(
+                    QUOTED, _ERROR_SPACE, socket.MSG_ERRQUEUE
+                )
             except OSError:  # the queue is empty
                 self._errors_wait = False
                 break
             if any(map(_is_refusal, ancillary)):
-                refused[_address(destination)] = None
-        return list(refused)
+                refused.append((_address(destination), quoted))
+        return refused
 
     async def readable(self) -> None:  # noqa: D102
         descriptor = self._socket.fileno()
@@ -218,7 +224,7 @@ class TrioDatagrams:
         self._to_send.send_nowait((datagram, address))
         return True
 
-    def refused(self) -> list[Address]:  # noqa: D102
+    def refused(self) -> list[tuple[Address, bytes]]:  # noqa: D102
         return []
 
     async def readable(self) -> None:  # noqa: D102

@@ -27,7 +27,7 @@ from gossipgroups.transport.lease import Lease
 from gossipgroups.transport.link import Call, Link, RingChange, Ticket, fail_all, settle
 from gossipgroups.transport.loop import entry_here, turns_of
 from gossipgroups.transport.network import Directory, Network
-from gossipgroups.transport.refusals import LimitLog, say_refused
+from gossipgroups.transport.refusals import LimitLog, RefusalLog
 from gossipgroups.transport.turns import Turns
 from gossipgroups.wire.seal import make_seal
 
@@ -62,6 +62,7 @@ class Driver:
         self._told = False
         self._lease = Lease(self._settings.lease, self._withdraw)
         self._limit_log = LimitLog(self._settings.name)
+        self._refusal_log: RefusalLog
         self._node: Node
         self._datagrams: Datagrams
         self._turns: Turns
@@ -128,6 +129,7 @@ class Driver:
             random=network.chance(bound),
             now=now,
         )
+        self._refusal_log = RefusalLog(settings.name, self._node.state, self._node.stats)
         if self._ring is None and network.open_to_strangers and not ip_address(bound.host).is_loopback:
             logger.warning(
                 "coordinator %r is bound to %s without keys: whoever can send there can take part, and forge "
@@ -189,8 +191,8 @@ class Driver:
                 self._receive(datagram, source, now)
             if len(batch) < MAX_BATCH:
                 break
-        for address in datagrams.refused():
-            node.refused(address, now)
+        for address, quoted in datagrams.refused():
+            node.refused(address, quoted, now)
         node.tick(now)
         for datagram, address in node.datagrams(now):
             if not datagrams.send(datagram, address):
@@ -206,7 +208,7 @@ class Driver:
         try:
             refused = self._node.receive(datagram_untrusted, source, now)
             if refused is not None:
-                say_refused(self._settings.name, self._node.stats, refused, source)
+                self._refusal_log.say(refused, datagram_untrusted, source, now)
         except Exception:
             # A defect of ours must cost one datagram, not the loop.
             self._node.stats.refused["internal error"] += 1

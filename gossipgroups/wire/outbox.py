@@ -59,6 +59,11 @@ class Outbox:
     def __contains__(self, peer: Peer) -> bool:
         return peer in self._parcels
 
+    @property
+    def number(self) -> int:
+        """That of the datagram that was sent last; 0 for none."""
+        return self._number
+
     def add(self, peer: Peer, section: bytes) -> None:
         """Send a packed section to a peer this turn."""
         parcels = self._parcels.setdefault(peer, [])
