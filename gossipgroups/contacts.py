@@ -10,6 +10,7 @@ even after each side has declared the other dead.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from math import inf
 from typing import NamedTuple
 
 from gossipgroups.budget import Budget
@@ -56,8 +57,8 @@ class Contacts:
         self._own = own
         self._ours = {own}
         self._wait = config.join_retry
-        self._seeds_at: float | None = None
-        self._reach_at: float | None = None
+        self._seeds_at = inf
+        self._reach_at = inf
         self._theirs: int | None = None
         self._catch_up: dict[Peer, None] = {}
         self._greet: dict[Peer, bytes] = {}
@@ -74,24 +75,23 @@ class Contacts:
         new = set(seeds) - set(self.seeds)
         self.seeds = seeds
         self._refused &= set(seeds)
-        if seeds and (self._seeds_at is None or (new and not self.answered)):
+        if seeds and (self._seeds_at == inf or (new and not self.answered)):
             self._seeds_at = now
 
     def due(self, now: float) -> list[Contact]:
         """Whom to ping now."""
-        deadline = self.deadline
-        if deadline is None or deadline > now:
+        if self.deadline > now:
             return []
         known = {**dict.fromkeys(self._catch_up, NO_COOKIE), **self._greet}
         self._catch_up, self._greet = {}, {}
         addresses: list[Address] = []
-        if self._seeds_at is not None and self._seeds_at <= now:
+        if self._seeds_at <= now:
             addresses += self._due_seeds()
             longest = JOIN_GROWTH * self._config.join_retry
             wait = self._config.seed_interval if self.joined else self._wait
             self._seeds_at = now + wait * (0.75 + self._random.random() / 2)
             self._wait = min(2 * self._wait, longest)
-        if self._reach_at is not None and self._reach_at <= now:
+        if self._reach_at <= now:
             self._reach_at = now + self._config.reach_interval * (0.75 + self._random.random() / 2)
             addresses += self._due_dead()
         peers = {**{Peer(ANYBODY, address): NO_COOKIE for address in addresses}, **known}
@@ -118,7 +118,7 @@ class Contacts:
         """A node's status was learnt: the dead are called, for as long as there are any."""
         if status.live:
             self._gone.discard(node_id)
-        if status is Status.DEAD and self._reach_at is None:
+        if status is Status.DEAD and self._reach_at == inf:
             self._reach_at = now + self._config.reach_interval * self._random.random()
 
     def on_ack(self, sender: NodeId, ack: Ack) -> None:
@@ -178,11 +178,9 @@ class Contacts:
         self._gone.discard(node_id)
 
     @property
-    def deadline(self) -> float | None:
-        """When something is due."""
-        if self._catch_up or self._greet:
-            return 0.0
-        return min((at for at in (self._seeds_at, self._reach_at) if at is not None), default=None)
+    def deadline(self) -> float:
+        """When something is due; infinity when nothing is."""
+        return 0.0 if self._catch_up or self._greet else min(self._seeds_at, self._reach_at)
 
     def _not_ours(self, address: Address) -> None:
         """Another node has answered from there."""
@@ -216,7 +214,7 @@ class Contacts:
             and register.address not in taken
         ]
         if not dead:
-            self._reach_at = None
+            self._reach_at = inf
             return []
         if self._random.random() * len(self._live) >= len(dead):
             return []

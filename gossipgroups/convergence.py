@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from math import inf
 
 from gossipgroups.config import Config
 from gossipgroups.ids import NodeId, Random
@@ -132,6 +133,11 @@ class Convergence:
             self._dirty[scope] = None
         return sorted(done, key=lambda scope: (isinstance(scope, str), scope))
 
+    @property
+    def quiet(self) -> bool:
+        """Whether there is nothing to push and nothing to ask about."""
+        return not (self._dirty or self.open)
+
     def is_settled(self, scope: Scope) -> bool:
         """Whether nothing is open about a scope."""
         return scope not in self.open
@@ -173,10 +179,9 @@ class Convergence:
             return ()
         together = self._together(now)
         targets: dict[NodeId, list[Entry]] = {}
-        for scope in sorted(self.open, key=str):
+        late = [scope for scope in self.open if self._scopes[scope].retry_at <= now]
+        for scope in sorted(late, key=str):
             settlement = self._scopes[scope]
-            if settlement.retry_at > now:
-                continue
             settlement.wait = min(settlement.wait * 2, self._config.settle_retry * RETRY_GROWTH)
             settlement.retry_at = now + settlement.wait * (0.75 + self._random.random() / 2)
             if together and scope is not WHOLE:
@@ -192,12 +197,12 @@ class Convergence:
         return Entry(scope, settlement.stamp, settlement.digest, settlement.bits.to_bytes(width, "big"))
 
     @property
-    def deadline(self) -> float | None:
-        """When something is due without hearing anything."""
-        times = [self._scopes[scope].retry_at for scope in self.open]
-        if self._dirty:
-            times.append(self._paced_until)
-        return min(times, default=None)
+    def deadline(self) -> float:
+        """When something is due without hearing anything; infinity when nothing is."""
+        due = self._paced_until if self._dirty else inf
+        for scope in self.open:
+            due = min(due, self._scopes[scope].retry_at)
+        return due
 
     def _together(self, now: float) -> bool:
         if len(self.open) - (WHOLE in self.open) <= self._config.settle_together:

@@ -9,6 +9,7 @@ too, but nodes that are accused and refute over and over cannot keep the others 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from math import inf
 
 from gossipgroups.budget import Budget
 from gossipgroups.config import Config
@@ -68,10 +69,10 @@ class Gossip:
                 self._outbox.open(peer)
             self._news_from.clear()
 
-    def deadline(self, now: float) -> float | None:
-        """When the next round is due."""
+    def deadline(self, now: float) -> float:
+        """When the next round is due; infinity when there is nothing to tell."""
         if not self._has_news():
-            return None
+            return inf
         ready = (budget.ready_at(self._config.fanout, now) for budget in self._budgets())
         return min((self._at, *ready))
 
@@ -98,5 +99,4 @@ class Gossip:
             yield self._chatter
 
     def _has_news(self) -> bool:
-        others = len(self._state.live) - self._state.own.status.live
-        return bool(self._rumours) and others > 0
+        return bool(self._rumours) and len(self._state.live) > self._state.own.status.live

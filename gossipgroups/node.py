@@ -252,8 +252,9 @@ class Node:
                 self._outbox.open(peer)
         self._gossip.send(now)
         sent = self._outbox.drain(self._gossip.fill, lambda peer: self._admission.cookie(peer, now))
-        self.stats.sent += len(sent)
-        self.stats.sent_bytes += sum(len(datagram) for datagram, _ in sent)
+        for datagram, _ in sent:
+            self.stats.sent += 1
+            self.stats.sent_bytes += len(datagram)
         return sent
 
     def events(self) -> list[Event]:
@@ -268,24 +269,27 @@ class Node:
 
     def next_deadline(self) -> float:
         """When `tick` must be called even if no datagram comes; infinity when nothing is ever due."""
-        times = (
-            self._detector.deadline(self._clock.now),
+        now = self._clock.now
+        due = min(
+            self._detector.deadline(now),
             self._convergence.deadline,
             self._contacts.deadline,
             self._reports.deadline,
             self.state.tombstones.deadline,
-            self._gossip.deadline(self._clock.now),
+            self._gossip.deadline(now),
         )
-        return self._clock.await_until(min((at for at in times if at is not None), default=None))
+        return self._clock.await_until(due)
 
     def _time(self, now: float) -> float:
         """Own time, once the caller's is `now`."""
-        stall = self._clock.read(now)
-        if stall:
-            self.stats.stalls += 1
-            if stall > self.config.probe_timeout:
-                self._detector.awareness.note(awareness.STALLED)
-        return self._clock.now
+        clock = self._clock
+        if now != clock.read_at:
+            stall = clock.read(now)
+            if stall:
+                self.stats.stalls += 1
+                if stall > self.config.probe_timeout:
+                    self._detector.awareness.note(awareness.STALLED)
+        return clock.now
 
     def _hear(self, register: Register, sender: NodeId, age: float, repaired: bool, now: float) -> None:
         if isinstance(register, NodeRegister) and register.node_id == self.node_id:

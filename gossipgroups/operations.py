@@ -67,6 +67,11 @@ class Operations:
         return not self._queue
 
     @property
+    def waiting(self) -> bool:
+        """Whether some operation was carried out and is not done."""
+        return bool(self._waiting or self._settling)
+
+    @property
     def awaited(self) -> set[Scope]:
         """Scopes whose report some operation waits for."""
         return set().union(*self._waiting.values())

@@ -106,6 +106,8 @@ class Reconciler:
 
     def flush(self) -> None:
         """Answer the turn's requests and listings."""
+        if not (self._requests or self._listings or self._sent):
+            return
         self._sent.clear()
         requests, self._requests = self._requests, {}
         listings, self._listings = self._listings, {}

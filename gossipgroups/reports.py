@@ -7,7 +7,8 @@ told before its members, its deletion after they are gone.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from math import inf
 
 from gossipgroups.config import Config
 from gossipgroups.events import (
@@ -60,9 +61,9 @@ class Reports:
                 self._hidden.setdefault(group, {}).setdefault(member, self._reason(reported[member]))
 
     @property
-    def pending(self) -> list[Scope]:
+    def pending(self) -> Collection[Scope]:
         """Scopes whose changes were not told yet."""
-        return list(self._since)
+        return self._since.keys()
 
     def waits_for_root(self, scope: Scope) -> bool:
         """Whether this is a group that exists and was not told yet: members are told after their group.
@@ -82,9 +83,9 @@ class Reports:
         return sorted(late, key=lambda scope: (isinstance(scope, str), scope))
 
     @property
-    def deadline(self) -> float | None:
-        """When the first deadline passes."""
-        return min(self._since.values()) + self._deadline if self._since else None
+    def deadline(self) -> float:
+        """When the first deadline passes; infinity when nothing waits to be told."""
+        return min(self._since.values()) + self._deadline if self._since else inf
 
     def report(self, scope: Scope, converged: bool) -> bool:
         """Tell a scope's changes; whether they are told, and not held back until the root's are."""

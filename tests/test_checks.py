@@ -207,7 +207,7 @@ def test_an_operation_ends_once(outcomes: list[Applied | Done]) -> None:
 def _relays(process: Process) -> None:
     for number in range(RELAYS + 1):
         relay = Relay(process.node.node_id, process.address, process.node.state.own.peer, number, 1e9, 1e9)
-        process.node._detector._relays._relays[number] = relay
+        process.node._detector._relays[number] = relay
 
 
 def _farewells(process: Process) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import inf
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -74,7 +76,7 @@ def test_a_spent_register_is_dropped_after_its_life_and_not_before(register: Reg
     assert grave.forget(1000.0 + LIFE) == {register}
     assert grave.replica.digest == 0
     assert len(grave.tombstones) == 0
-    assert grave.tombstones.deadline is None
+    assert grave.tombstones.deadline == inf
 
 
 def test_one_that_arrives_old_is_dropped_when_its_life_is_over() -> None:
@@ -158,14 +160,14 @@ def test_what_is_spent_is_timed_and_in_the_end_all_that_is_left_is_alive(
             grave.learn(register, now, age)
         spent = [each for each in grave.replica.by_hash.values() if is_spent(grave.replica, each)]
         assert len(grave.tombstones) == len(spent)
-        assert (grave.tombstones.deadline is not None) or not spent
+        assert (grave.tombstones.deadline < inf) or not spent
         grave.forget(now)
     now += LIFE
     for _ in range(100):
         due = grave.tombstones.deadline
-        if due is None:
+        if due == inf:
             break
         now = max(now, due)
         grave.forget(now)
-    assert grave.tombstones.deadline is None
+    assert grave.tombstones.deadline == inf
     assert not any(is_spent(grave.replica, each) for each in grave.replica.by_hash.values())

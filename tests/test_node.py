@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from math import inf
 from typing import Any
 
 import pytest
@@ -480,7 +481,7 @@ def test_a_view_that_changed_and_changed_back_leaves_no_deadline_behind() -> Non
     node.receive(sealed(7, node.node_id, Rumours([life.packed])), an_address(70), wire.now)
     wire.turn(node)
     wire.run(1)
-    assert node._reports.deadline is None
+    assert node._reports.deadline == inf
 
 
 # The clock of a process that was stopped.

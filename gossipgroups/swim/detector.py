@@ -8,6 +8,7 @@ farewell. All of it goes through `learn`, as registers; nothing here edits the r
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from math import inf
 from typing import Protocol
 
 from gossipgroups.config import Config
@@ -278,19 +279,21 @@ class Detector:
                 self._ask_others(probe, now)
             else:
                 self._fail(probe, now)
-        self._relays.tick(now)
-        for node_id in self.suspicions.over(len(self._live), self._healthy(), now):
-            self._learn(self._replica.nodes[node_id].become(Status.DEAD), now)
-
-    def deadline(self, now: float) -> float | None:
-        """When something is due next."""
-        times = [each.deadline for each in self._under_way()]
+        if self._relays:
+            self._relays.tick(now)
         if self.suspicions:
-            times.append(self.suspicions.deadline(len(self._live), self._healthy()))
-        due = self.order.next(self._live, now)
-        if due is not None:
-            times.append(due[1])
-        return min(times, default=None)
+            for node_id in self.suspicions.over(len(self._live), self._healthy(), now):
+                self._learn(self._replica.nodes[node_id].become(Status.DEAD), now)
+
+    def deadline(self, now: float) -> float:
+        """When something is due next; infinity when nothing is."""
+        probe = self.order.next(self._live, now)
+        due = inf if probe is None else probe[1]
+        for under_way in self._under_way():
+            due = min(due, under_way.deadline)
+        if self.suspicions:
+            due = min(due, self.suspicions.deadline(len(self._live), self._healthy()))
+        return due
 
     def _healthy(self) -> int:
         """How many others could confirm a suspicion: live, and not suspects themselves."""
@@ -301,7 +304,7 @@ class Detector:
         return suspicion is not None and suspicion.accusers.get(self._me) == evidence
 
     def _under_way(self) -> list[Probe | Relay]:
-        return [*self._probes.values(), *self._relays]
+        return [*self._probes.values(), *self._relays.values()]
 
     def _ping(self, register: NodeRegister, number: int, now: float) -> None:
         target, peer = register.node_id, register.peer

@@ -45,7 +45,7 @@ def retransmit_limit(multiplier: int, live: int) -> int:
 class Rumour:
     """One thing to tell."""
 
-    __slots__ = ("chatter", "counts", "item", "scope", "size")
+    __slots__ = ("chatter", "counts", "item", "scope", "size", "value")
 
     def __init__(self, item: Register | Accusation, scope: Scope | None = None, counts: int = 1) -> None:
         self.item = item
@@ -53,7 +53,9 @@ class Rumour:
         """As how many tellings one counts."""
         self.scope = scope
         self.chatter = _is_chatter(item)
-        self.size = len(_pack(item if isinstance(item, Accusation) else item.packed))
+        self.value = item if isinstance(item, Accusation) else item.packed
+        """What travels of it, before it is packed."""
+        self.size = len(_pack(self.value))
 
 
 def _is_chatter(item: Register | Accusation) -> bool:
@@ -125,10 +127,8 @@ class RumourQueue:
         chosen: list[tuple[int, Hashable, Rumour]] = []
         for told in sorted(self._tiers):
             for key, rumour in self._tiers[told].items():
-                cost = telling.cost(rumour)
-                if cost <= room and len(chosen) < MAX_ENTRIES:
+                if len(chosen) < MAX_ENTRIES and (cost := telling.put(rumour, room)):
                     room -= cost
-                    telling.add(rumour)
                     chosen.append((told, key, rumour))
                 if room < _SMALLEST:
                     break
@@ -156,26 +156,25 @@ class _Telling:
 
     def __init__(self, age: Age) -> None:
         self._age = age
-        self._registers: list[bytes] = []
-        self._spent: list[bytes] = []
+        self._registers: list[bytes | Accusation] = []
+        self._spent: list[bytes | Accusation] = []
         self._ages: list[int] = []
-        self._accusations: list[Accusation] = []
+        self._accusations: list[bytes | Accusation] = []
 
-    def cost(self, rumour: Rumour) -> int:
-        """The bytes that a rumour adds."""
-        aged = not isinstance(rumour.item, Accusation) and self._age(rumour.item)
-        return rumour.size + (_AGE_BYTES if aged else 0) + (0 if self._has_section(rumour) else _OVERHEAD)
-
-    def add(self, rumour: Rumour) -> None:
-        """Put a rumour in."""
-        item = rumour.item
+    def put(self, rumour: Rumour, room: int) -> int:
+        """Put a rumour in if there is room; the bytes that it takes, or 0."""
+        item, section, age = rumour.item, self._registers, 0
         if isinstance(item, Accusation):
-            self._accusations.append(item)
+            section = self._accusations
         elif age := self._age(item):
-            self._spent.append(item.packed)
+            section = self._spent
+        cost = rumour.size + (_AGE_BYTES if age else 0) + (0 if section else _OVERHEAD)
+        if cost > room:
+            return 0
+        section.append(rumour.value)
+        if age:
             self._ages.append(age)
-        else:
-            self._registers.append(item.packed)
+        return cost
 
     def sections(self) -> list[bytes]:
         """What was put in, packed."""
@@ -185,8 +184,3 @@ class _Telling:
             (KINDS[Accusations], self._accusations),
         )
         return [_pack(each) for each in fields if each[1]]
-
-    def _has_section(self, rumour: Rumour) -> bool:
-        if isinstance(rumour.item, Accusation):
-            return bool(self._accusations)
-        return bool(self._spent if self._age(rumour.item) else self._registers)

@@ -7,6 +7,7 @@ recorded is known again, wherever and whenever it is sent.
 
 from __future__ import annotations
 
+from struct import Struct
 from typing import NamedTuple
 
 from gossipgroups.ids import NODE_ID_BYTES, NodeId
@@ -14,6 +15,9 @@ from gossipgroups.wire.messages import Section
 
 NUMBER_BYTES = 6
 HEADER_BYTES = 2 * NODE_ID_BYTES + NUMBER_BYTES
+
+
+_fields = Struct(f"{NODE_ID_BYTES}s{NODE_ID_BYTES}s{NUMBER_BYTES}s").unpack
 
 
 class Header(NamedTuple):
@@ -44,8 +48,5 @@ def pack_header(sender: NodeId, receiver: NodeId, number: int) -> bytes:
 
 def unpack_header(packed: bytes) -> Header:
     """The header of its bytes."""
-    return Header(
-        NodeId(packed[:NODE_ID_BYTES]),
-        NodeId(packed[NODE_ID_BYTES : 2 * NODE_ID_BYTES]),
-        int.from_bytes(packed[2 * NODE_ID_BYTES : HEADER_BYTES], "big"),
-    )
+    sender, receiver, number = _fields(packed)
+    return Header(sender, receiver, int.from_bytes(number, "big"))

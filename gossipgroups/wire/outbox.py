@@ -52,18 +52,21 @@ class Outbox:
         self._parcels: dict[Peer, list[_Parcel]] = {}
         self._members: set[Peer] = set()
         self._limits: dict[Peer, int] = {}
-        self._short: set[Peer] = set()
+        self._short: dict[Peer, None] = {}
 
     def __contains__(self, peer: Peer) -> bool:
         return peer in self._parcels
 
     def add(self, peer: Peer, section: bytes) -> None:
         """Send a packed section to a peer this turn."""
-        parcels = self._parcels.setdefault(peer, [])
-        if not parcels or not parcels[-1].has_room(section):
+        parcels = self._parcels.get(peer)
+        if parcels is None:
+            parcels = self._parcels[peer] = [_Parcel(self._room)]
+        elif not parcels[-1].has_room(section):
             parcels.append(_Parcel(self._room))
-        parcels[-1].sections.append(section)
-        parcels[-1].room -= len(section)
+        parcel = parcels[-1]
+        parcel.sections.append(section)
+        parcel.room -= len(section)
 
     def size_of(self, section: bytes) -> int:
         """Bytes of a datagram that holds this section alone."""
@@ -77,7 +80,7 @@ class Outbox:
             begun = parcels is not None and parcels[-1].has_room(section)
             left -= len(section) if begun else len(section) + self._seal.overhead + ARRAY_BYTES
             if left < 0:
-                self._short.add(peer)
+                self._short[peer] = None
                 return False
             self._limits[peer] = left
         self.add(peer, section)
@@ -99,7 +102,7 @@ class Outbox:
     def unlimit(self, peer: Peer) -> None:
         """The peer has proved itself."""
         self._limits.pop(peer, None)
-        self._short.discard(peer)
+        self._short.pop(peer, None)
 
     def limited(self, peer: Peer) -> bool:
         """Whether answers to a peer are limited this turn."""
@@ -108,7 +111,7 @@ class Outbox:
     def withholds(self, peer: Peer) -> bool:
         """Whether a peer must prove itself before it is worth making a large answer; if so it is asked to."""
         if peer in self._limits:
-            self._short.add(peer)
+            self._short[peer] = None
         return peer in self._limits
 
     def drain(self, fill: Filler, ask: Ask) -> list[tuple[bytes, Address]]:
@@ -124,6 +127,8 @@ class Outbox:
                     self._number += 1
                     header = pack_header(self._sender, peer.node_id, self._number)
                     datagrams.append((self._seal.seal(header, pack_payload(parcel.sections)), peer.address))
-        for each in (self._parcels, self._members, self._limits, self._short):
-            each.clear()
+        self._parcels.clear()
+        self._members.clear()
+        self._limits.clear()
+        self._short.clear()
         return datagrams
