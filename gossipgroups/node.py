@@ -21,7 +21,7 @@ from gossipgroups.groups.rules import Command, Rules
 from gossipgroups.ids import ANYBODY, NODE_ID_BYTES, Address, NodeId, Random
 from gossipgroups.keys import KeyRing
 from gossipgroups.operations import Operations, Outcome
-from gossipgroups.reception import Handlers, Reception
+from gossipgroups.reception import Addressees, Reception
 from gossipgroups.reconcile import Reconciler
 from gossipgroups.registers import (
     MAX_COUNTER,
@@ -128,7 +128,7 @@ class Node:
             self._answers_us,
             sealed=seal.ring is not None,
         )
-        handlers = Handlers(
+        addressees = Addressees(
             self._admission,
             self._contacts,
             self._detector,
@@ -137,7 +137,7 @@ class Node:
             self._hear,
             self._refute,
         )
-        self._reception = Reception(state, seal, self.stats, self._outbox, handlers)
+        self._reception = Reception(state, seal, self.stats, self._outbox, addressees)
         key_ids = b"" if seal.ring is None else seal.ring.packed_ids
         self._learn(NodeRegister(self.node_id, 0, Status.ALIVE, address, name, key_ids=key_ids), now)
         self._end_turn(now)

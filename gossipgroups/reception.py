@@ -50,7 +50,7 @@ class Hear(Protocol):
         """Merge it, doubt it, or refute it."""
 
 
-class Handlers(NamedTuple):
+class Addressees(NamedTuple):
     """The parts of a node that datagrams are about, and what it does with news: of others, and of itself."""
 
     admission: Admission
@@ -65,19 +65,21 @@ class Handlers(NamedTuple):
 class Reception:
     """The receiving end of one node. Times are on the node's clock, in seconds."""
 
-    def __init__(self, state: State, seal: Seal, stats: Stats, outbox: Outbox, handlers: Handlers) -> None:
+    def __init__(
+        self, state: State, seal: Seal, stats: Stats, outbox: Outbox, addressees: Addressees
+    ) -> None:
         self._me = state.me
         self._state = state
         self._seal = seal
         self._stats = stats
         self._outbox = outbox
-        self._admission = handlers.admission
-        self._contacts = handlers.contacts
-        self._detector = handlers.detector
-        self._reconciler = handlers.reconciler
-        self._settler = handlers.settler
-        self._hear = handlers.hear
-        self._refute = handlers.refute
+        self._admission = addressees.admission
+        self._contacts = addressees.contacts
+        self._detector = addressees.detector
+        self._reconciler = addressees.reconciler
+        self._settler = addressees.settler
+        self._hear = addressees.hear
+        self._refute = addressees.refute
         self._intake = Intake(state)
         self._sealed = seal.ring is not None
         self._heard: set[Peer] = set()
@@ -123,7 +125,7 @@ class Reception:
             return None
         known = self._state.replica.by_hash
         for register, age, repaired in registers:
-            if register.hash not in known:
+            if register is not None and register.hash not in known:
                 self._hear(register, message.sender, age, repaired, now)
         peer = self._peer(message.sender, source, size)
         for section in message.sections:
@@ -200,8 +202,11 @@ class Reception:
             self._reconciler.differs(peer, now)
 
 
-def _registers(message: Message) -> list[tuple[Register, float, bool]]:
-    """The registers of a message, each with age and whether it repairs. May raise `BadPacket`."""
+def _registers(message: Message) -> list[tuple[Register | None, float, bool]]:
+    """The registers of a message, each with age and whether it repairs. May raise `BadPacket`.
+
+    `None` stands for those of a kind that only a later version knows.
+    """
     registers: list[tuple[Register | None, float, bool]] = []
     for section in message.sections:
         if isinstance(section, Rumours):
@@ -214,8 +219,7 @@ def _registers(message: Message) -> list[tuple[Register, float, bool]]:
                 (decode_register(packed), age, True)
                 for packed, age in zip(section.registers, ages, strict=True)
             ]
-    # Registers of a kind that only a later version knows are left alone.
-    return [(register, age, repaired) for register, age, repaired in registers if register is not None]
+    return registers
 
 
 Handler = Callable[[Reception, Message, Peer, Any, float], None]

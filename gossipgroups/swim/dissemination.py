@@ -7,8 +7,8 @@ of the same key takes the older one's place. The queue never holds more rumours 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator
+from functools import lru_cache
 from math import ceil, log10
-from typing import Any
 
 import msgpack
 
@@ -37,6 +37,7 @@ Age = Callable[[Register], int]
 """Seconds since a register was spent; 0 for one that is not."""
 
 
+@lru_cache
 def retransmit_limit(multiplier: int, live: int) -> int:
     """How often a rumour is told by each node: multiplier · ceil(log10(n + 1))."""
     return multiplier * ceil(log10(live + 1))
@@ -99,12 +100,14 @@ class RumourQueue:
 
     def add(self, register: Register, told: int = 0) -> None:
         """Tell a register, as if it had been told so often already."""
+        self.drop(register.key)
         self._put(register.key, Rumour(register, _scope(register)), told)
 
     def accuse(self, accusation: Accusation, *, confirms: bool = False) -> None:
         """Tell an accusation; one that only confirms another half as often."""
-        rumour = Rumour(accusation, counts=2 if confirms else 1)
-        self._put((accusation.subject, accusation.accuser), rumour, 0)
+        key = (accusation.subject, accusation.accuser)
+        self.drop(key)
+        self._put(key, Rumour(accusation, counts=2 if confirms else 1), 0)
 
     def drop(self, key: Hashable) -> None:
         """Stop telling what stands under a key."""
@@ -145,7 +148,7 @@ class RumourQueue:
             yield from tier.items()
 
     def _put(self, key: Hashable, rumour: Rumour, told: int) -> None:
-        self.drop(key)
+        """Put in what is not there."""
         self._told[key] = told
         self.fresh_chatter += rumour.chatter and not told
         self._tiers.setdefault(told, {})[key] = rumour
@@ -178,9 +181,11 @@ class _Telling:
 
     def sections(self) -> list[bytes]:
         """What was put in, packed."""
-        fields: tuple[tuple[Any, ...], ...] = (
-            (KINDS[Rumours], self._registers),
-            (KINDS[Repair], self._spent, self._ages),
-            (KINDS[Accusations], self._accusations),
-        )
-        return [_pack(each) for each in fields if each[1]]
+        sections = []
+        if self._registers:
+            sections.append(_pack((KINDS[Rumours], self._registers)))
+        if self._spent:
+            sections.append(_pack((KINDS[Repair], self._spent, self._ages)))
+        if self._accusations:
+            sections.append(_pack((KINDS[Accusations], self._accusations)))
+        return sections
