@@ -125,6 +125,8 @@ class Convergence:
         required = self._all() & ~self._live.suspect_mask()
         complete = [scope for scope in self.open if self._complete(self._scopes[scope], required)]
         done = [scope for scope in complete if not waits(scope)]
+        if not done:
+            return []
         if WHOLE in done:
             done = list(self.open)
         for scope in done:

@@ -63,9 +63,10 @@ class Settler:
                 self._rumours.settled(scope)
         for scope in self._reports.overdue(now):
             self._report(scope, converged=False)
-        for scope in sorted(self._operations.awaited.difference(self._reports.pending), key=str):
-            # Changed and changed back within the turn: there is nothing to report.
-            self._operations.reported(scope, converged=True)
+        if self._operations.waiting:
+            for scope in sorted(self._operations.awaited.difference(self._reports.pending), key=str):
+                # Changed and changed back within the turn: there is nothing to report.
+                self._operations.reported(scope, converged=True)
 
     def compare_views(self, now: float) -> None:
         """Start to settle what has changed since the last comparison."""
