@@ -7,13 +7,14 @@ it is found before anything changes; its registers are learnt before any of its 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from gossipgroups.admission import STRAY, Admission
 from gossipgroups.contacts import Contacts
 from gossipgroups.errors import BadPacket
 from gossipgroups.ids import ANYBODY, Address, NodeId, Peer
 from gossipgroups.intake import FLOOD, Intake
+from gossipgroups.learning import Learning
 from gossipgroups.reconcile import Reconciler
 from gossipgroups.registers import Register, decode_register
 from gossipgroups.settling import Settler
@@ -43,23 +44,15 @@ from gossipgroups.wire.outbox import Outbox
 from gossipgroups.wire.seal import Seal
 
 
-class Hear(Protocol):
-    """Takes in a register that another node has sent, which was spent for so long."""
-
-    def __call__(self, register: Register, sender: NodeId, age: float, repaired: bool, now: float) -> None:
-        """Merge it, doubt it, or refute it."""
-
-
 class Addressees(NamedTuple):
-    """The parts of a node that datagrams are about, and what it does with news: of others, and of itself."""
+    """The parts of a node that datagrams are for."""
 
     admission: Admission
     contacts: Contacts
     detector: Detector
     reconciler: Reconciler
     settler: Settler
-    hear: Hear
-    refute: Callable[[int, float], None]
+    learning: Learning
 
 
 class Reception:
@@ -78,8 +71,7 @@ class Reception:
         self._detector = addressees.detector
         self._reconciler = addressees.reconciler
         self._settler = addressees.settler
-        self._hear = addressees.hear
-        self._refute = addressees.refute
+        self._learning = addressees.learning
         self._intake = Intake(state)
         self._sealed = seal.ring is not None
         self._heard: set[Peer] = set()
@@ -126,7 +118,7 @@ class Reception:
         known = self._state.replica.by_hash
         for register, age, repaired in registers:
             if register is not None and register.hash not in known:
-                self._hear(register, message.sender, age, repaired, now)
+                self._learning.hear(register, message.sender, age, repaired, now)
         peer = self._peer(message.sender, source, size)
         for section in message.sections:
             handler = _HANDLERS.get(type(section))
@@ -188,7 +180,7 @@ class Reception:
             if accusation.subject != self._me:
                 self._detector.on_accusation(accusation, now)
             elif accusation.incarnation >= self._state.own.incarnation:
-                self._refute(accusation.incarnation, now)
+                self._learning.refute(accusation.incarnation, now)
 
     def _on_settling(self, message: Message, peer: Peer, section: Settling | AskSettling, now: float) -> None:
         if self._settler.hear(peer, section, now):

@@ -84,7 +84,7 @@ def test_only_the_subject_raises_its_incarnation() -> None:
 def test_an_incarnation_does_not_go_back() -> None:
     world = calm()
     node = world.at(0).node
-    node._refute(0, world.simulation.now)
+    node._learning.refute(0, world.simulation.now)
     world.simulation.advance(1.2)
     node.state.replica._replace(node.state.own, node.state.own.become(Status.ALIVE, 0))
     broken(world, "incarnation", "went back")

@@ -7,7 +7,6 @@ recorded is known again, wherever and whenever it is sent.
 
 from __future__ import annotations
 
-from struct import Struct
 from typing import NamedTuple
 
 from gossipgroups.ids import NODE_ID_BYTES, NodeId
@@ -15,9 +14,6 @@ from gossipgroups.wire.messages import Section
 
 NUMBER_BYTES = 6
 HEADER_BYTES = 2 * NODE_ID_BYTES + NUMBER_BYTES
-
-
-_fields = Struct(f"{NODE_ID_BYTES}s{NODE_ID_BYTES}s{NUMBER_BYTES}s").unpack
 
 
 class Header(NamedTuple):
@@ -48,5 +44,8 @@ def pack_header(sender: NodeId, receiver: NodeId, number: int) -> bytes:
 
 def unpack_header(packed: bytes) -> Header:
     """The header of its bytes."""
-    sender, receiver, number = _fields(packed)
-    return Header(sender, receiver, int.from_bytes(number, "big"))
+    return Header(
+        NodeId(packed[:NODE_ID_BYTES]),
+        NodeId(packed[NODE_ID_BYTES : 2 * NODE_ID_BYTES]),
+        int.from_bytes(packed[2 * NODE_ID_BYTES : HEADER_BYTES], "big"),
+    )
