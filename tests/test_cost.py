@@ -26,5 +26,5 @@ def test_each_case_works_over_and_over_beside_the_others(ring: KeyRing | None) -
 def test_it_prints_what_it_measured() -> None:
     result = CliRunner().invoke(main, ["--nodes", "4", "--count", "2", "--runs", "1"])
     assert result.exit_code == 0, result.output
-    for what in (*CASES, "the same by sockets, 8 at once", "the same by sockets, 1 at once"):
+    for what in (*CASES, "ping in, ack out by sockets, 8 at once", "ping in, ack out by sockets, 1 at once"):
         assert what in " ".join(result.output.split())

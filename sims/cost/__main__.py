@@ -39,7 +39,7 @@ def main(nodes: tuple[int, ...], count: int, runs: int) -> None:
         rows.append((what, *map(median, zip(*costs, strict=True))))
     for asking in ASKING:
         measured = [socket_costs(*kind, min(asking, kind[0] - 1), count, runs) for kind in kinds]
-        rows.append((f"the same by sockets, {asking} at once", *map(median, measured)))
+        rows.append((f"ping in, ack out by sockets, {asking} at once", *map(median, measured)))
     title = f"Cost of a datagram in its turn, µs: medians of {runs} runs of {count}"
     Console().print(Table(title, ("what", *columns), tuple(rows)).rich())
 
