@@ -131,6 +131,8 @@ class Convergence:
         required = self._all() & ~self._live.suspect_mask()
         complete = [scope for scope in self.open if self._complete(self._scopes[scope], required)]
         done = [scope for scope in complete if not waits(scope)]
+        if not done:
+            return []
         if WHOLE in done:
             done = list(self.open)
         for scope in done:
@@ -138,6 +140,11 @@ class Convergence:
             self.open.pop(scope, None)
             self._dirty[scope] = None
         return sorted(done, key=lambda scope: (isinstance(scope, str), scope))
+
+    @property
+    def quiet(self) -> bool:
+        """Whether there is nothing to push and nothing to ask about."""
+        return not (self._dirty or self.open)
 
     def is_settled(self, scope: Scope) -> bool:
         """Whether nothing is open about a scope."""
@@ -175,10 +182,9 @@ class Convergence:
             return ()
         together = self._together(now)
         targets: dict[NodeId, list[Entry]] = {}
-        for scope in sorted(self.open, key=str):
+        late = [scope for scope in self.open if self._scopes[scope].retry_at <= now]
+        for scope in sorted(late, key=str):
             settlement = self._scopes[scope]
-            if settlement.retry_at > now:
-                continue
             first = settlement.wait <= self._config.settle_retry
             settlement.wait = min(settlement.wait * RETRY_GROWTH, self._config.settle_retry * LONGEST_RETRY)
             wait = settlement.wait * (0.75 + self._random.random() / 2)

@@ -87,7 +87,7 @@ def test_only_the_subject_raises_its_incarnation() -> None:
 def test_an_incarnation_does_not_go_back() -> None:
     world = calm()
     node = world.at(0).node
-    node._refute(0, world.simulation.now)
+    node._learning.refute(0, world.simulation.now)
     world.simulation.advance(1.2)
     node.state.replica._replace(node.state.own, node.state.own.become(Status.ALIVE, 0))
     broken(world, "incarnation", "went back")
@@ -210,7 +210,7 @@ def test_an_operation_ends_once(outcomes: list[Applied | Done]) -> None:
 def _relays(process: Process) -> None:
     for number in range(RELAYS + 1):
         relay = Relay(process.node.node_id, process.address, process.node.state.own.peer, number, 1e9, 1e9)
-        process.node._detector._relays._relays[number] = relay
+        process.node._detector._relays[number] = relay
 
 
 def _farewells(process: Process) -> None:

@@ -461,7 +461,7 @@ def test_a_node_beyond_the_limit_holds_itself_aside() -> None:
     assert wire.run_until(lambda: all(gone not in each.state.live for each in (inside[0], aside[0])), 60)
     wire.run(10)  # nobody speaks of it any more
     for node in (inside[0], aside[0]):
-        node._forget(node.state.replica.nodes[gone])
+        node._learning.forget(node.state.replica.nodes[gone])
         wire.turn(node)
     assert not aside[0].state.replica.aside
     assert wire.run_until(wire.agree, 30)
@@ -501,7 +501,7 @@ def test_a_group_that_is_put_out_is_told_to_be_gone_and_its_operations_end() -> 
     wire.cut = lambda source, target: True
     number = wire.submit(one, Join(names[5], "b", NOTHING))
     stamp, digest = (one._convergence[WHOLE].stamp, one._convergence[WHOLE].digest)
-    one._put_out(GroupRegister(names[5], 1), wire.now)
+    one._learning.put_out(GroupRegister(names[5], 1), wire.now)
     assert one._convergence[WHOLE].digest != digest
     assert one._convergence[WHOLE].stamp > stamp  # at one stamp a node holds one view
     flood(one, [GroupRegister(names[0], 1)], wire)

@@ -47,7 +47,7 @@ LAYERS = [
     ["gossipgroups.url"],
     ["gossipgroups.node", "gossipgroups.snapshot"],
     ["gossipgroups.reception"],
-    ["gossipgroups.settling"],
+    ["gossipgroups.learning", "gossipgroups.settling"],
     [
         "gossipgroups.admission",
         "gossipgroups.contacts",

@@ -303,7 +303,8 @@ class Detector:
         if self._late:
             since = now - self._config.probe_period
             self._late = {number: late for number, late in self._late.items() if late.begun > since}
-        self._relays.tick(now)
+        if self._relays:
+            self._relays.tick(now)
         if self.suspicions:
             hears = self.hearing.is_steady(now)
             for node_id in self.suspicions.over(len(self._live), self._healthy(), hears, now):
@@ -315,7 +316,7 @@ class Detector:
         due = inf if following is None else following[1]
         for probe in self._probes.values():
             due = min(due, probe.deadline)
-        for relay in self._relays:
+        for relay in self._relays.values():
             due = min(due, relay.deadline)
         if self.suspicions:
             due = min(due, self.suspicions.deadline(len(self._live), self._healthy()))
@@ -330,7 +331,7 @@ class Detector:
         return suspicion is not None and suspicion.accusers.get(self._me) == evidence
 
     def _under_way(self) -> list[Probe | Relay]:
-        return [*self._probes.values(), *self._relays]
+        return [*self._probes.values(), *self._relays.values()]
 
     def _ping(self, register: NodeRegister, number: int, now: float) -> None:
         target, peer = register.node_id, register.peer

@@ -82,7 +82,8 @@ class TaggedSeal:
 
     def open(self, datagram_untrusted: bytes) -> tuple[bytes, bytes]:
         """The header and the payload of a datagram. Raises `BadPacket`."""
-        _check_head(datagram_untrusted, TAGGED, TAGGED_BYTES, "sealed")
+        if not TAGGED_BYTES < len(datagram_untrusted) <= DATAGRAM_BYTES or datagram_untrusted[0] != TAGGED:
+            raise BadPacket(_fault(datagram_untrusted, TAGGED, "sealed"))
         content = datagram_untrusted[1 + TAG_BYTES :]
         if self._tag(content) != datagram_untrusted[1 : 1 + TAG_BYTES]:
             raise BadPacket("cluster or checksum")
@@ -128,7 +129,8 @@ class KeyedSeal:
 
     def open(self, datagram_untrusted: bytes) -> tuple[bytes, bytes]:
         """The header and the payload of a datagram. Raises `BadPacket`."""
-        _check_head(datagram_untrusted, SEALED, SEAL_BYTES, "not sealed")
+        if not SEAL_BYTES < len(datagram_untrusted) <= DATAGRAM_BYTES or datagram_untrusted[0] != SEALED:
+            raise BadPacket(_fault(datagram_untrusted, SEALED, "not sealed"))
         head = datagram_untrusted[:SALTED]
         if head[1 : 1 + KEY_ID_BYTES] not in self._derivations:
             raise BadPacket("unknown key")
@@ -157,13 +159,11 @@ _VERSIONS = {version: bytes((version,)) for version in (TAGGED, SEALED)}
 _HEADER_AT = {TAGGED: 1 + TAG_BYTES, SEALED: 1 + KEY_ID_BYTES}
 
 
-def _check_head(datagram_untrusted: bytes, version: int, overhead: int, if_other: str) -> None:
-    if not 1 <= len(datagram_untrusted) <= DATAGRAM_BYTES:
-        raise BadPacket("size")
-    if datagram_untrusted[0] != version:
-        raise BadPacket(if_other if datagram_untrusted[0] in _VERSIONS else "version")
-    if len(datagram_untrusted) <= overhead:
-        raise BadPacket("size")
+def _fault(datagram_untrusted: bytes, version: int, if_other: str) -> str:
+    """What is wrong with a datagram that has not this version, or not its size."""
+    if not 1 <= len(datagram_untrusted) <= DATAGRAM_BYTES or datagram_untrusted[0] == version:
+        return "size"
+    return if_other if datagram_untrusted[0] in _VERSIONS else "version"
 
 
 def _derivation(key: Key) -> blake2b:
