@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from gossipgroups.budget import Budget
 from gossipgroups.config import Config
-from gossipgroups.digest import bucket_of, interval, read_summary
+from gossipgroups.digest import BUCKET_SHIFT, interval, pack_hashes, read_summary, unpack_hashes
 from gossipgroups.groups.replica import Replica
 from gossipgroups.ids import Peer, Random
 from gossipgroups.registers import Register
@@ -127,7 +127,7 @@ class Reconciler:
     def on_want(self, peer: Peer, section_untrusted: Want, now: float) -> None:
         """Send the registers asked for."""
         by_hash = self._replica.by_hash
-        wanted = dict.fromkeys(_unpack(section_untrusted.hashes))
+        wanted = dict.fromkeys(unpack_hashes(section_untrusted.hashes))
         self._push(peer, [by_hash[key] for key in wanted if key in by_hash], now)
 
     def _answer_all(self, now: float) -> None:
@@ -147,7 +147,7 @@ class Reconciler:
         """All hashes held, by bucket: one pass, however many requests it serves."""
         by_bucket: list[list[int]] = [[] for _ in self._replica.tree.buckets]
         for key in self._replica.by_hash:
-            by_bucket[bucket_of(key)].append(key)
+            by_bucket[key >> BUCKET_SHIFT].append(key)
         return by_bucket
 
     def _compare(self, peer: Peer, intervals: list[Interval], now: float) -> None:
@@ -159,7 +159,7 @@ class Reconciler:
             return  # overlapping intervals would have the same registers sent again and again
         theirs: set[int] = set()
         for first, last, packed in intervals:
-            theirs.update(key for key in _unpack(packed) if first <= key <= last)
+            theirs.update(key for key in unpack_hashes(packed) if first <= key <= last)
         lacked = [
             each
             for key, each in by_hash.items()
@@ -168,7 +168,7 @@ class Reconciler:
         self._push(peer, lacked, now)
         wanted = [key for key in sorted(theirs) if key not in by_hash]
         for some in _chunks(wanted, HASHES_EACH):
-            self._outbox.answer(peer, pack_section(Want(_packed(some))))
+            self._outbox.answer(peer, pack_section(Want(pack_hashes(some))))
 
     def _answer(self, peer: Peer, request: Buckets, mine: list[list[int]], now: float) -> None:
         theirs = read_summary(*request)
@@ -231,19 +231,11 @@ def _list(buckets: Sequence[int], mine: list[list[int]]) -> Iterator[bytes]:
             if len(some) + _BOUNDS > room or len(intervals) >= MAX_ENTRIES:
                 yield pack_section(Hashes(intervals))
                 intervals, room = [], HASHES_EACH
-            intervals.append(Interval(first, until, _packed(some)))
+            intervals.append(Interval(first, until, pack_hashes(some)))
             room -= len(some) + _BOUNDS
             first = until + 1
     if intervals:
         yield pack_section(Hashes(intervals))
-
-
-def _packed(hashes: list[int]) -> bytes:
-    return b"".join(key.to_bytes(8, "big") for key in hashes)
-
-
-def _unpack(packed: bytes) -> list[int]:
-    return [int.from_bytes(packed[at : at + 8], "big") for at in range(0, len(packed), 8)]
 
 
 def _chunks(items: list[int], size: int) -> list[list[int]]:
