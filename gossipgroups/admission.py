@@ -11,6 +11,8 @@ to. No clock is compared, and nothing is kept of who is not heard.
     anybody   any              answered by a cookie, no larger, and otherwise ignored
     another   known            ignored, but for the answer that I am another; its number is seen from then on
 
+What was dropped leaves its highest number behind, for a while: of that sender, all up to it was seen.
+
 Fresh is what carries a good cookie, or answers a ping that is under way. A sender's place is the address of
 its register, or where it has sent a cookie back from that went to that address. Whoever must prove something
 is asked to, by a cookie.
@@ -38,7 +40,7 @@ from gossipgroups.wire.window import Window
 STRAY, UNPROVED, ELSEWHERE, REPLAYED = "for another", "unproved", "elsewhere", "replayed"
 """Why a datagram that opens is refused."""
 STRANGERS = 1024
-"""Senders remembered that no register names."""
+"""Senders remembered that no register names, and of dropped ones their highest number."""
 COOKIES_A_SECOND = 2000.0
 """Cookies given to strangers at most; who gets none asks again."""
 ASK_AGAIN = 1.0
@@ -90,6 +92,8 @@ class Admission:
         self._senders: dict[NodeId, _Sender] = {}
         self._strangers: dict[NodeId, None] = {}
         self._dropped = False
+        self._floors: dict[NodeId, int] = {}
+        """The highest number seen of senders that were dropped; no other has sent one below 1."""
 
     def __len__(self) -> int:
         return len(self._senders)
@@ -97,7 +101,11 @@ class Admission:
     def check(self, header: Header) -> None:
         """Raise `BadPacket` if this was taken in before, as can be told before it is decoded."""
         sender = self._senders.get(header.sender)
-        if sender is not None and sender.window.has_seen(header.number):
+        if sender is None:
+            seen = header.number <= self._floors.get(header.sender, 0)
+        else:
+            seen = sender.window.has_seen(header.number)
+        if seen:
             raise BadPacket(REPLAYED)
 
     def admit(self, message: Message, source: Address, room: int, now: float) -> None:
@@ -149,8 +157,7 @@ class Admission:
 
     def forget(self, node_id: NodeId) -> None:
         """The node was dropped from the replica. Cookies that were given before count no more."""
-        if self._senders.pop(node_id, None) is not None:
-            self._dropped = True
+        if self._drop(node_id):
             self._cookies.renew()
 
     def _home(self, node_id: NodeId) -> Address | None:
@@ -184,15 +191,27 @@ class Admission:
 
     def _add(self, node_id: NodeId) -> _Sender:
         sender = self._senders[node_id] = _Sender()
+        self._floors.pop(node_id, None)
         if node_id not in self._replica.nodes:
             self._strangers[node_id] = None
             if len(self._strangers) > STRANGERS:
                 oldest = next(iter(self._strangers))
                 del self._strangers[oldest]
-                if oldest in self._senders and oldest not in self._replica.nodes:
-                    del self._senders[oldest]
-                    self._dropped = True
+                # Without keys anybody could void all cookies so: there, the numbers alone must do.
+                if oldest not in self._replica.nodes and self._drop(oldest) and self._sealed:
+                    self._cookies.renew()
         return sender
+
+    def _drop(self, node_id: NodeId) -> bool:
+        """Forget what is known of a sender but its highest number; whether anything was."""
+        sender = self._senders.pop(node_id, None)
+        if sender is None:
+            return False
+        self._dropped = True
+        self._floors[node_id] = sender.window.highest
+        if len(self._floors) > STRANGERS:
+            del self._floors[next(iter(self._floors))]
+        return True
 
     def _must_prove(self, node_id: NodeId) -> bool:
         return self._dropped or (not self._sealed and node_id not in self._replica.nodes)

@@ -28,6 +28,12 @@ class Budget:
         self._left -= amount
         return True
 
+    def has(self, amount: float, now: float) -> bool:
+        """Whether the amount is there."""
+        if self._left < amount - _ROUNDING:
+            self._refill(now)
+        return self._left >= amount - _ROUNDING
+
     def ready_at(self, amount: float, now: float) -> float:
         """When the amount will be there."""
         self._refill(now)

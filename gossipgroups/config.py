@@ -65,7 +65,8 @@ class Config:
     settle_pace: float = 0.005
     """Shortest time between two starts of settling, so that a burst of changes settles together."""
     settle_retry: float = 0.05
-    """First wait before an unsettled view is pressed again; doubles up to ten times this."""
+    """First wait before others are asked about an unsettled view; grows up to ten times this. Smaller:
+    gaps after loss close sooner, more datagrams where the network or the processor is slow."""
     settle_together: int = 8
     """When more scopes than this are unsettled, they settle as one."""
     convergence_deadline: float = 10.0
@@ -74,7 +75,7 @@ class Config:
     """Repairs that this node starts a second on hearing of a difference. Smaller: less traffic, slower
     healing."""
     repair_datagrams: int = 32
-    """Datagrams of registers that answer one repair request; the rest is asked for again."""
+    """Datagrams that answer the repairs of one peer in a turn; the rest is asked for again."""
     join_retry: float = 0.25
     """First wait before the seeds are asked again while joining; doubles up to four times this."""
     seed_interval: float = 5.0

@@ -11,10 +11,8 @@ set, and a bitmap over the sorted live ids that names who held D under L at this
 
 So at one stamp a node holds one (D, L) only, and a bit is never carried over to another view.
 
-The bits travel as in a dissemination barrier (Hensgen, Finkel & Manber 1988): once the bits of the 2^k nodes
-up to my place are in, they go to the node 2^k places on. Without loss that settles n nodes in ceil(log2 n)
-hops and as many datagrams each. Whoever is not settled in time asks one node at random and one whose bit is
-missing.
+The bits travel up and down a tree (`collecting`). Whoever waits in vain asks: first those below whose bits
+are missing, or else its parent, whose bits may have been lost; then anybody, too.
 """
 
 from __future__ import annotations
@@ -23,13 +21,20 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from math import inf
 
+from gossipgroups.collecting import CollectingTree
 from gossipgroups.config import Config
 from gossipgroups.ids import NodeId, Random
 from gossipgroups.registers import MAX_COUNTER
 from gossipgroups.swim.live import LiveSet
 from gossipgroups.wire.messages import ROOT, WHOLE, Entry, Scope
 
-RETRY_GROWTH = 10
+IMPATIENCE = 0.2
+"""Share of the waits after which those below are asked for bits that are missing."""
+ASKED = 3
+"""Nodes below that are asked at once for bits that are missing."""
+RETRY_GROWTH = 1.4
+"""Each wait before asking again, as a multiple of the one before."""
+LONGEST_RETRY = 10
 """The longest wait before asking again, as a multiple of the first."""
 
 
@@ -42,7 +47,8 @@ class Settlement:
     bits: int = 0
     live: int = 0
     open: bool = False
-    level: int = 0
+    told_up: bool = False
+    told_down: bool = False
     retry_at: float = 0.0
     wait: float = 0.0
 
@@ -108,7 +114,7 @@ class Convergence:
         if entry.stamp > settlement.stamp:
             settlement.stamp = entry.stamp
             settlement.bits = bits | self._own()
-            settlement.level = 0
+            settlement.told_up = settlement.told_down = False
         elif entry.stamp == settlement.stamp:
             settlement.bits |= bits
         if before != (settlement.stamp, settlement.bits):
@@ -125,6 +131,8 @@ class Convergence:
         required = self._all() & ~self._live.suspect_mask()
         complete = [scope for scope in self.open if self._complete(self._scopes[scope], required)]
         done = [scope for scope in complete if not waits(scope)]
+        if not done:
+            return []
         if WHOLE in done:
             done = list(self.open)
         for scope in done:
@@ -132,6 +140,11 @@ class Convergence:
             self.open.pop(scope, None)
             self._dirty[scope] = None
         return sorted(done, key=lambda scope: (isinstance(scope, str), scope))
+
+    @property
+    def quiet(self) -> bool:
+        """Whether there is nothing to push and nothing to ask about."""
+        return not (self._dirty or self.open)
 
     def is_settled(self, scope: Scope) -> bool:
         """Whether nothing is open about a scope."""
@@ -147,22 +160,17 @@ class Convergence:
             self._dirty.clear()
             return ()
         together = self._together(now)
-        excused = self._live.suspect_mask()
         targets: dict[NodeId, list[Entry]] = {}
         held_back: dict[Scope, None] = {}
         for scope in self._dirty:
             settlement = self._scopes[scope]
             if settlement.live != self._live.digest or (together and settlement.open and scope is not WHOLE):
                 continue
-            if settlement.level == 0 and now < self._paced_until:
+            if now < self._paced_until and not (settlement.told_up or settlement.told_down):
                 held_back[scope] = None
                 continue
-            while (hop := 1 << settlement.level) < size and _has_run(
-                settlement.bits | excused, place, hop, size
-            ):
-                settlement.level += 1
-                target = self._live.ids[(place + hop) % size]
-                targets.setdefault(target, []).append(self.entry(scope))
+            for target in self._whom_to_tell(settlement, place):
+                targets.setdefault(self._live.ids[target], []).append(self.entry(scope))
         if targets and not held_back:
             self._paced_until = now + self._config.settle_pace
         self._dirty = held_back
@@ -174,15 +182,16 @@ class Convergence:
             return ()
         together = self._together(now)
         targets: dict[NodeId, list[Entry]] = {}
-        for scope in sorted(self.open, key=str):
+        late = [scope for scope in self.open if self._scopes[scope].retry_at <= now]
+        for scope in sorted(late, key=str):
             settlement = self._scopes[scope]
-            if settlement.retry_at > now:
-                continue
-            settlement.wait = min(settlement.wait * 2, self._config.settle_retry * RETRY_GROWTH)
-            settlement.retry_at = now + settlement.wait * (0.75 + self._random.random() / 2)
+            first = settlement.wait <= self._config.settle_retry
+            settlement.wait = min(settlement.wait * RETRY_GROWTH, self._config.settle_retry * LONGEST_RETRY)
+            wait = settlement.wait * (0.75 + self._random.random() / 2)
+            settlement.retry_at = now + wait * self._patience(settlement)
             if together and scope is not WHOLE:
                 continue
-            for target in self._whom_to_ask(settlement):
+            for target in self._whom_to_ask(settlement, first):
                 targets.setdefault(target, []).append(self.entry(scope))
         return targets.items()
 
@@ -212,7 +221,7 @@ class Convergence:
         settlement.stamp = min(settlement.stamp + 1, MAX_COUNTER)
         settlement.live = self._live.digest
         settlement.bits = self._own()
-        settlement.level = 0
+        settlement.told_up = settlement.told_down = False
         if press:
             self._press(scope, now)
 
@@ -222,7 +231,7 @@ class Convergence:
             settlement.open = True
             self.open[scope] = None
         settlement.wait = self._config.settle_retry
-        settlement.retry_at = now + settlement.wait
+        settlement.retry_at = now + settlement.wait * self._patience(settlement)
         self._dirty[scope] = None
 
     def _own(self) -> int:
@@ -239,22 +248,47 @@ class Convergence:
     def _complete(self, settlement: Settlement, required: int) -> bool:
         return settlement.live == self._live.digest and settlement.bits & required == required
 
-    def _whom_to_ask(self, settlement: Settlement) -> list[NodeId]:
-        others = [node_id for node_id in self._live.ids if node_id != self._me]
-        if not others:
-            return []
-        missing = [
-            node_id
-            for place, node_id in enumerate(self._live.ids)
-            if not settlement.bits >> place & 1 and node_id != self._me
-        ]
-        asked = [others[self._random.randrange(len(others))]]
-        if missing:
-            asked.append(missing[self._random.randrange(len(missing))])
-        return list(dict.fromkeys(asked))
+    def _tree(self, settlement: Settlement) -> CollectingTree:
+        return CollectingTree(settlement.digest, len(self._live), self._live.suspect_mask())
 
+    def _whom_to_tell(self, settlement: Settlement, place: int) -> list[int]:
+        """Places that are to have the bits now; each is told once at each stamp."""
+        tree = self._tree(settlement)
+        targets: list[int] = []
+        if not settlement.told_up and not tree.below(place) & ~settlement.bits:
+            settlement.told_up = True
+            parent = tree.parent(place)
+            targets += [] if parent is None else [parent]
+        required = self._all() & ~self._live.suspect_mask()
+        if not settlement.told_down and self._complete(settlement, required):
+            settlement.told_down = True
+            targets += tree.children(place)
+        return targets
 
-def _has_run(bits: int, place: int, length: int, size: int) -> bool:
-    """Whether the bits of the `length` places up to `place`, around the ring, are all set."""
-    run = (1 << length) - 1
-    return (bits | bits << size) >> (place + size + 1 - length) & run == run
+    def _patience(self, settlement: Settlement) -> float:
+        """Those above wait for those below, who wait for them: who lacks bits from below asks first."""
+        place = self._live.place(self._me)
+        lacks = place is not None and self._tree(settlement).below(place) & ~settlement.bits
+        return IMPATIENCE if lacks else 1.0
+
+    def _whom_to_ask(self, settlement: Settlement, first: bool) -> list[NodeId]:
+        ids = self._live.ids
+        place = self._live.place(self._me)
+        asked: list[int] = []
+        if place is not None and len(ids) > 1:
+            tree = self._tree(settlement)
+            missing = tree.below(place) & ~settlement.bits
+            parent = tree.parent(place)
+            if missing:
+                asked += self._some_of(missing, ASKED)
+            elif parent is not None:
+                asked.append(parent)
+        if not first or not asked:
+            others = self._all() & ~self._own()
+            asked += self._some_of(others, 1) + self._some_of(others & ~settlement.bits, 1)
+        return [ids[each] for each in dict.fromkeys(asked)]
+
+    def _some_of(self, mask: int, count: int) -> list[int]:
+        """Up to so many of the places in a bitmap, at random."""
+        places = [place for place in range(mask.bit_length()) if mask >> place & 1]
+        return [places.pop(self._random.randrange(len(places))) for _ in range(min(count, len(places)))]

@@ -27,6 +27,7 @@ from gossipgroups.streams import EVENTS_WAITING, Backlog, EventStream
 from gossipgroups.transport import thread
 from gossipgroups.transport.driver import Driver
 from gossipgroups.transport.link import Delivery, Link, Ticket, outcome
+from gossipgroups.transport.loop import call_in
 from gossipgroups.transport.network import KERNEL, current_network
 from gossipgroups.watches import Callback, Kind, Watch, WatchTable
 
@@ -280,10 +281,7 @@ class _Crossing:
             return
         self._waiting.append((events, sequence))
         self._put += len(events)
-        try:
-            self._token.run_sync_soon(self._drain, idempotent=True)
-        except trio.RunFinishedError:
-            self._waiting.clear()
+        call_in(self._token, self._drain)
 
     def _drain(self) -> None:
         while self._waiting:

@@ -6,8 +6,11 @@ a bucket is the exclusive or of the hashes that start with its six bits, the roo
 
 from __future__ import annotations
 
+import struct
+from collections.abc import Sequence
+
 BUCKETS = 64
-_SHIFT = 58
+BUCKET_SHIFT = 58
 """A bucket is one of 64 equal intervals of the hash space."""
 
 
@@ -27,31 +30,31 @@ class DigestTree:
 
     def summary(self) -> tuple[int, bytes]:
         """The non-empty buckets: a mask of 64 bits, and their 8-byte digests in order."""
-        mask = 0
-        digests = bytearray()
-        for index, digest in enumerate(self.buckets):
-            if digest:
-                mask |= 1 << index
-                digests += digest.to_bytes(8, "big")
-        return mask, bytes(digests)
+        mask = sum(1 << index for index, digest in enumerate(self.buckets) if digest)
+        return mask, pack_hashes([digest for digest in self.buckets if digest])
 
 
 def read_summary(mask: int, digests: bytes) -> list[int]:
     """The 64 buckets of a `summary`. The caller has checked that the mask fits the digests' length."""
-    buckets = [0] * BUCKETS
-    offset = 0
-    for index in range(BUCKETS):
-        if mask >> index & 1:
-            buckets[index] = int.from_bytes(digests[offset : offset + 8], "big")
-            offset += 8
-    return buckets
+    held = iter(unpack_hashes(digests))
+    return [next(held) if mask >> index & 1 else 0 for index in range(BUCKETS)]
+
+
+def pack_hashes(hashes: Sequence[int]) -> bytes:
+    """Their 8 bytes each, in order."""
+    return struct.pack(f">{len(hashes)}Q", *hashes)
+
+
+def unpack_hashes(packed: bytes) -> Sequence[int]:
+    """The hashes of their 8 bytes each."""
+    return struct.unpack(f">{len(packed) // 8}Q", packed)
 
 
 def bucket_of(register_hash: int) -> int:
     """The bucket that a hash lies in."""
-    return register_hash >> _SHIFT
+    return register_hash >> BUCKET_SHIFT
 
 
 def interval(bucket: int) -> tuple[int, int]:
     """The first and last hash of a bucket."""
-    return bucket << _SHIFT, (bucket + 1 << _SHIFT) - 1
+    return bucket << BUCKET_SHIFT, (bucket + 1 << BUCKET_SHIFT) - 1

@@ -98,6 +98,7 @@ class Door:
             "sent_bytes": stats.sent_bytes,
             "unsent": stats.unsent,
             "refused": dict(stats.refused),
+            "disbelieved": dict(stats.disbelieved),
             "over_limit": dict(stats.over_limit),
             "stalls": stats.stalls,
             "refutations": stats.refutations,

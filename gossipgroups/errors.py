@@ -6,6 +6,15 @@ anything but `BadPacket`, which never leaves the node.
 
 from __future__ import annotations
 
+NAMES_SHOWN = 8
+"""Names of others that one message has at most."""
+
+
+def some_of(names: tuple[str, ...]) -> str:
+    """Names of others in a message: a few of them, and quoted, so that none adds a line."""
+    more = len(names) - NAMES_SHOWN
+    return ", ".join(map(repr, names[:NAMES_SHOWN])) + (f" and {more} more" if more > 0 else "")
+
 
 class GossipError(Exception):
     """Base of every error that this library raises on purpose."""
@@ -113,7 +122,7 @@ class KeyInUse(GossipError):
     """A key to remove still seals datagrams: those of this node, or of the live nodes named."""
 
     def __init__(self, key_id: str, nodes: tuple[str, ...]) -> None:
-        who = f"live node(s) {', '.join(nodes)}" if nodes else "this node"
+        who = f"live node(s) {some_of(nodes)}" if nodes else "this node"
         super().__init__(f"key {key_id!r} still seals what {who} send(s): let another be used there first")
         self.key_id = key_id
         self.nodes = nodes
@@ -124,7 +133,7 @@ class KeyNotHeld(GossipError):
 
     def __init__(self, key_id: str, nodes: tuple[str, ...]) -> None:
         super().__init__(
-            f"key {key_id!r} is not held by live node(s) {', '.join(nodes)}: add it there first, or they "
+            f"key {key_id!r} is not held by live node(s) {some_of(nodes)}: add it there first, or they "
             "are cut off"
         )
         self.key_id = key_id

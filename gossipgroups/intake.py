@@ -41,7 +41,8 @@ class Intake:
         if not self._hosts:
             return
         host = self._hosts.get(_host(source.host))
-        if (_spent(self._all, now) or (host is not None and _spent(host, now))) and not self._knows(source):
+        looked_at = self._all.has(1, now) and (host is None or host.has(1, now))
+        if not looked_at and not self._knows(source):
             raise BadPacket(FLOOD)
 
     def charge(self, source: Address, now: float) -> None:
@@ -62,10 +63,6 @@ class Intake:
             self._version = live.version
             self._members = {self._state.replica.nodes[node_id].address for node_id in live.ids}
         return source in self._members
-
-
-def _spent(budget: Budget, now: float) -> bool:
-    return budget.ready_at(1, now) > now
 
 
 @lru_cache(maxsize=HOSTS)

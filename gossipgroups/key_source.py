@@ -20,9 +20,11 @@ logger = logging.getLogger("gossipgroups")
 ENVIRONMENT = "env:"
 """Begins a source that is an environment variable: `env:GOSSIPGROUPS_KEY`. Any other text is a path."""
 KEY_ITSELF = (
-    "keys is a key itself, which others can see in the list of processes, in logs and in URLs: put it in "
-    "a file and give its path, or in an environment variable and give 'env:NAME'"
+    "keys seems to be a key itself, which others can see in the list of processes, in logs and in URLs: put "
+    "it in a file and give its path, or in an environment variable and give 'env:NAME'"
 )
+_OTHERS = {0o000: "", 0o004: "read", 0o002: "changed", 0o006: "read and changed"}
+"""What the mode of a file lets every user do."""
 FILE_BYTES = 65_536
 """A key file is far smaller."""
 
@@ -40,21 +42,8 @@ class KeyFile:
 
     def read(self) -> KeyRing:
         """The keys in it. Raises `InvalidValue`, which names the file."""
-        try:
-            # Not blocking: whatever else lies there, a pipe say, must hold up nobody.
-            with open(os.open(self.path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
-                status = os.fstat(file.fileno())
-                if not stat.S_ISREG(status.st_mode):
-                    raise InvalidValue(f"key file {str(self.path)!r} is no regular file")
-                content = file.read(FILE_BYTES + 1)
-        except (OSError, ValueError) as error:
-            if isinstance(error, InvalidValue):
-                raise
-            why = getattr(error, "strerror", None) or "it is no file name"
-            raise InvalidValue(f"key file {str(self.path)!r} cannot be read: {why}") from None
-        if stat.S_IMODE(status.st_mode) & 0o007 and not self._warned:
-            self._warned = True
-            logger.warning("key file %r can be read by every user of this machine: chmod 600", str(self.path))
+        status, content = self._read()
+        self._check_mode(status)
         ring = _parse(f"key file {str(self.path)!r}", content)
         self._seen = _stamp(status)
         return ring
@@ -62,11 +51,39 @@ class KeyFile:
     def changed(self) -> KeyRing | None:
         """The keys in it if it changed since it was read last. Raises `InvalidValue`."""
         try:
-            if _stamp(self.path.stat()) == self._seen:
+            status = self.path.stat()
+            if _stamp(status) == self._seen:
+                self._check_mode(status)
                 return None
         except (OSError, ValueError):
             pass  # `read` says what is wrong
         return self.read()
+
+    def _check_mode(self, status: os.stat_result) -> None:
+        others = _OTHERS[stat.S_IMODE(status.st_mode) & 0o006]
+        if others and not self._warned:
+            self._warned = True
+            logger.warning(
+                "key file %r can be %s by every user of this machine: chmod 600", str(self.path), others
+            )
+
+    def _read(self) -> tuple[os.stat_result, bytes]:
+        try:
+            # Not blocking: whatever else lies there, a pipe say, must hold up nobody.
+            descriptor = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK)
+            try:
+                status = os.fstat(descriptor)
+                if not stat.S_ISREG(status.st_mode):
+                    raise InvalidValue(f"key file {str(self.path)!r} is no regular file")
+                with open(descriptor, "rb", closefd=False) as file:
+                    return status, file.read(FILE_BYTES + 1)
+            finally:
+                os.close(descriptor)
+        except (OSError, ValueError) as error:
+            if isinstance(error, InvalidValue):
+                raise
+            why = getattr(error, "strerror", None) or "it is no file name"
+            raise InvalidValue(f"key file {str(self.path)!r} cannot be read: {why}") from None
 
     def write(self, ring: KeyRing, *, new: bool = False) -> None:
         """Put a ring in its place, comments not kept. Raises `InvalidValue`; `new`: also if it exists.

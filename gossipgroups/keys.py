@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Iterable
 from hashlib import blake2b
 from typing import NoReturn
+from urllib.parse import unquote
 
 from gossipgroups.errors import InvalidValue, KeyInUse, LimitExceeded, UnknownKey
 
@@ -23,6 +24,8 @@ MAX_KEYS = 8
 """Keys in a ring: a rotation needs two."""
 
 _TEXT = re.compile(r"[A-Za-z0-9+/]{40,44}={0,2}")
+_BETWEEN = [re.compile(marks) for marks in (r"[\s#]+", r"[\s#:,;@?&'\"()=]+", r"[\s#:,;@?&'\"()=/]+")]
+"""What may stand around a key; a key may itself have some of it."""
 _ID = re.compile(f"[0-9a-f]{{{2 * KEY_ID_BYTES}}}")
 
 Entropy = Callable[[int], bytes]
@@ -171,9 +174,13 @@ def check_key_id(key_id: str) -> str:
 
 def looks_like_key(text: str) -> bool:
     """Whether a key, or a line of a key file, may stand in a text where only its place belongs."""
-    # In a URL a "+" is read as a blank; padding gets lost in copying.
-    words = [*re.split(r"[\s#]+", text), text.replace(" ", "+").strip()]
-    return any(_TEXT.fullmatch(word) for word in words)
+    # In a URL a "+" is read as a blank, and others may be escaped; padding gets lost in copying.
+    plain = unquote(text)
+    words = {plain.replace(" ", "+").strip()}
+    for between in _BETWEEN:
+        words.update(between.split(plain))
+    # Digests have small letters only; that a key has no other is less likely than that it is guessed.
+    return any(_TEXT.fullmatch(word.strip("/")) and word.lower() != word for word in words)
 
 
 def unpack_key_ids(packed: bytes) -> tuple[str, ...]:

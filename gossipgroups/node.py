@@ -20,16 +20,12 @@ from gossipgroups.groups.limits import LIMITS, Limits
 from gossipgroups.groups.rules import Command, Rules
 from gossipgroups.ids import ANYBODY, NODE_ID_BYTES, Address, NodeId, Random
 from gossipgroups.keys import KeyRing
+from gossipgroups.learning import Learning
 from gossipgroups.operations import Operations, Outcome
-from gossipgroups.reception import Handlers, Reception
+from gossipgroups.ports import ClosedPorts
+from gossipgroups.reception import Addressees, Reception
 from gossipgroups.reconcile import Reconciler
-from gossipgroups.registers import (
-    MAX_COUNTER,
-    GroupRegister,
-    NodeRegister,
-    Register,
-    successor,
-)
+from gossipgroups.registers import NodeRegister, Register, successor
 from gossipgroups.reports import Reports
 from gossipgroups.settling import Settler
 from gossipgroups.state import State
@@ -42,16 +38,7 @@ from gossipgroups.swim.parts import Part
 from gossipgroups.swim.probe import Purpose
 from gossipgroups.wire.codec import pack_section
 from gossipgroups.wire.header import Message
-from gossipgroups.wire.messages import (
-    ROOT,
-    Ack,
-    Cookie,
-    Nack,
-    NotMe,
-    Ping,
-    Proof,
-    Rumours,
-)
+from gossipgroups.wire.messages import ROOT, Ack, Cookie, Nack, NotMe, Ping, Proof, Rumours
 from gossipgroups.wire.outbox import Outbox
 from gossipgroups.wire.seal import KeyedSeal, Seal
 
@@ -97,8 +84,9 @@ class Node:
             self._learn,
         )
         self._detector.leave_out(omit)
+        self._ports = ClosedPorts(self.node_id, state.replica, self._outbox, self.stats)
         self._convergence = Convergence(self.node_id, state.live, config, random)
-        self._reconciler = Reconciler(state.replica, self._outbox, config, self._age, now)
+        self._reconciler = Reconciler(state.replica, self._outbox, config, self._age, random, now)
         self._contacts = Contacts(state.replica, state.live, self._detector.numbers, config, random, address)
         self._reports = Reports(state.replica, state.views, config)
         self._operations = Operations(
@@ -128,16 +116,29 @@ class Node:
             self._answers_us,
             sealed=seal.ring is not None,
         )
-        handlers = Handlers(
+        self._learning = Learning(
+            state,
+            self._detector,
+            self._contacts,
+            self._admission,
+            self._reconciler,
+            self._convergence,
+            self._reports,
+            self._operations,
+            self._rumours,
+            self._gossip,
+            self.stats,
+            config,
+        )
+        addressees = Addressees(
             self._admission,
             self._contacts,
             self._detector,
             self._reconciler,
             self._settler,
-            self._hear,
-            self._refute,
+            self._learning,
         )
-        self._reception = Reception(state, seal, self.stats, self._outbox, handlers)
+        self._reception = Reception(state, seal, self.stats, self._outbox, addressees)
         key_ids = b"" if seal.ring is None else seal.ring.packed_ids
         self._learn(NodeRegister(self.node_id, 0, Status.ALIVE, address, name, key_ids=key_ids), now)
         self._end_turn(now)
@@ -226,18 +227,23 @@ class Node:
         """Take in a datagram: it is processed, or counted and dropped for the reason returned."""
         return self._reception.receive(datagram_untrusted, address, self._time(now))
 
-    def refused(self, address: Address, now: float) -> None:
-        """The kernel reports that nobody listens at an address that was sent to."""
+    def refused(self, address: Address, quoted_untrusted: bytes, now: float) -> None:
+        """The kernel reports that nobody listens at an address, quoting the head of what was sent there."""
         now = self._time(now)
-        self._detector.on_refused(address, now)
+        receiver = self._ports.receiver(address, quoted_untrusted, now)
+        if receiver is None:
+            return
+        if receiver != ANYBODY:
+            self._detector.on_refused(address, now)
         self._contacts.on_refused(address)
 
     def tick(self, now: float) -> None:
         """Do what is due, and draw the conclusions of all that was received."""
         now = self._time(now)
+        self._ports.turn_ended()
         self._detector.tick(now)
         for register in self.state.tombstones.expired(now):
-            self._forget(register)
+            self._learning.forget(register)
         self._end_turn(now)
 
     def datagrams(self, now: float) -> list[tuple[bytes, Address]]:
@@ -245,15 +251,15 @@ class Node:
         now = self._time(now)
         self._contact(now)
         self._detector.flush()
-        self._reconciler.flush()
+        self._reconciler.flush(now)
         self._settler.send(now)
         for peer in self._reception.members_heard():
             if peer in self._outbox and not self._outbox.limited(peer):
                 self._outbox.open(peer)
         self._gossip.send(now)
         sent = self._outbox.drain(self._gossip.fill, lambda peer: self._admission.cookie(peer, now))
-        self.stats.sent += len(sent)
         for datagram, _ in sent:
+            self.stats.sent += 1
             self.stats.sent_bytes += len(datagram)
         return sent
 
@@ -282,84 +288,17 @@ class Node:
 
     def _time(self, now: float) -> float:
         """Own time, once the caller's is `now`."""
-        stall = self._clock.read(now)
-        if stall:
-            self.stats.stalls += 1
-            if stall > self.config.probe_timeout:
-                self._detector.awareness.note(awareness.STALLED)
-        return self._clock.now
+        clock = self._clock
+        if now != clock.read_at:
+            stall = clock.read(now)
+            if stall:
+                self.stats.stalls += 1
+                if stall > self.config.probe_timeout:
+                    self._detector.awareness.note(awareness.STALLED)
+        return clock.now
 
-    def _hear(self, register: Register, sender: NodeId, age: float, repaired: bool, now: float) -> None:
-        if isinstance(register, NodeRegister) and register.node_id == self.node_id:
-            if register.rank > self.state.own.rank:
-                self._refute(register.incarnation, now)
-            return
-        if isinstance(register, NodeRegister) and self._detector.doubts(register, now):
-            return
-        # What a joiner is given, the others have.
-        tell = not repaired or self.joined
-        if self._learn(register, now, age=age, tell=tell, repaired=repaired):
-            self._gossip.heard_news(sender)
-
-    def _learn(
-        self,
-        register: Register,
-        now: float,
-        *,
-        tell: bool = True,
-        age: float = 0.0,
-        repaired: bool = False,
-    ) -> bool:
-        change = self.state.merge(register, now, age)
-        if change is None:
-            return False
-        if change.evicted is not None:
-            self._put_out(change.evicted, now)
-        self._reconciler.last_change = now
-        if isinstance(register, NodeRegister):
-            if register.node_id != self.node_id:
-                self._detector.status_changed(register, now)
-                if self.state.replica.nodes[register.node_id] is not register:
-                    return True  # the detector concluded more from it, which is told instead
-                self._contacts.status_changed(register.node_id, register.status, now)
-        elif isinstance(register, GroupRegister):
-            self._convergence.add(register.group)
-        if tell:
-            # The neighbours of a repaired node mostly know: it tells them once.
-            self._rumours.add(register, max(0, self._gossip.limit - self.config.fanout) if repaired else 0)
-        else:
-            self._rumours.drop(register.key)
-        return True
-
-    def _refute(self, incarnation: int, now: float) -> None:
-        own = self.state.own
-        if own.status is not Status.LEFT:
-            self.stats.refutations += 1
-            self._detector.awareness.note(awareness.REFUTED)
-            self._learn(own.become(Status.ALIVE, min(incarnation + 1, MAX_COUNTER)), now)
-
-    def _forget(self, register: Register) -> None:
-        if register.key != self.state.own.key and self.state.forget(register):
-            self._rumours.drop(register.key)
-            if isinstance(register, NodeRegister):
-                self._contacts.forget(register.node_id)
-                self._admission.forget(register.node_id)
-            elif isinstance(register, GroupRegister):
-                self._convergence.forget(register.group)
-                self._reports.forget(register.group)
-
-    def _put_out(self, register: Register, now: float) -> None:
-        """A register was put out for a limit, maybe one that is still at work here."""
-        self._rumours.drop(register.key)
-        if isinstance(register, NodeRegister):
-            self._detector.status_changed(register.become(Status.LEFT), now)
-            self._contacts.forget(register.node_id)
-            self._admission.forget(register.node_id)
-        elif isinstance(register, GroupRegister):
-            self._convergence.update(register.group, 0, now)  # so that the whole settles anew
-            self._convergence.forget(register.group)
-            self._reports.forget(register.group)
-            self._operations.reported(register.group, converged=False)
+    def _learn(self, register: Register, now: float, *, tell: bool = True) -> bool:
+        return self._learning.learn(register, now, tell=tell)
 
     def _end_turn(self, now: float) -> None:
         self._settler.end_turn(now)

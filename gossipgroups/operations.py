@@ -67,9 +67,9 @@ class Operations:
         return not self._queue
 
     @property
-    def busy(self) -> bool:
-        """Whether anything is queued, or not reported yet."""
-        return bool(self._queue or self._waiting or self._settling)
+    def waiting(self) -> bool:
+        """Whether some operation was carried out and is not done."""
+        return bool(self._waiting or self._settling)
 
     @property
     def awaited(self) -> set[Scope]:

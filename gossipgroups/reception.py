@@ -7,13 +7,14 @@ it is found before anything changes; its registers are learnt before any of its 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from gossipgroups.admission import STRAY, Admission
 from gossipgroups.contacts import Contacts
 from gossipgroups.errors import BadPacket
 from gossipgroups.ids import ANYBODY, Address, NodeId, Peer
 from gossipgroups.intake import FLOOD, Intake
+from gossipgroups.learning import Learning
 from gossipgroups.reconcile import Reconciler
 from gossipgroups.registers import Register, decode_register
 from gossipgroups.settling import Settler
@@ -43,41 +44,34 @@ from gossipgroups.wire.outbox import Outbox
 from gossipgroups.wire.seal import Seal
 
 
-class Hear(Protocol):
-    """Takes in a register that another node has sent, which was spent for so long."""
-
-    def __call__(self, register: Register, sender: NodeId, age: float, repaired: bool, now: float) -> None:
-        """Merge it, doubt it, or refute it."""
-
-
-class Handlers(NamedTuple):
-    """The parts of a node that datagrams are about, and what it does with news: of others, and of itself."""
+class Addressees(NamedTuple):
+    """The parts of a node that datagrams are for."""
 
     admission: Admission
     contacts: Contacts
     detector: Detector
     reconciler: Reconciler
     settler: Settler
-    hear: Hear
-    refute: Callable[[int, float], None]
+    learning: Learning
 
 
 class Reception:
     """The receiving end of one node. Times are on the node's clock, in seconds."""
 
-    def __init__(self, state: State, seal: Seal, stats: Stats, outbox: Outbox, handlers: Handlers) -> None:
+    def __init__(
+        self, state: State, seal: Seal, stats: Stats, outbox: Outbox, addressees: Addressees
+    ) -> None:
         self._me = state.me
         self._state = state
         self._seal = seal
         self._stats = stats
         self._outbox = outbox
-        self._admission = handlers.admission
-        self._contacts = handlers.contacts
-        self._detector = handlers.detector
-        self._reconciler = handlers.reconciler
-        self._settler = handlers.settler
-        self._hear = handlers.hear
-        self._refute = handlers.refute
+        self._admission = addressees.admission
+        self._contacts = addressees.contacts
+        self._detector = addressees.detector
+        self._reconciler = addressees.reconciler
+        self._settler = addressees.settler
+        self._learning = addressees.learning
         self._intake = Intake(state)
         self._sealed = seal.ring is not None
         self._heard: dict[Peer, None] = {}
@@ -123,15 +117,15 @@ class Reception:
             return None
         known = self._state.replica.by_hash
         for register, age, repaired in registers:
-            if register.hash not in known:
-                self._hear(register, message.sender, age, repaired, now)
+            if register is not None and register.hash not in known:
+                self._learning.hear(register, message.sender, age, repaired, now)
         peer = self._peer(message.sender, source, size)
         for section in message.sections:
             handler = _HANDLERS.get(type(section))
             if handler is not None:
                 handler(self, message, peer, section, now)
         if message.sender in self._state.live:
-            self._detector.heard_at = now
+            self._detector.hearing.note(now)
             self._heard[peer] = None
         return None
 
@@ -187,7 +181,7 @@ class Reception:
             if accusation.subject != self._me:
                 self._detector.on_accusation(accusation, now)
             elif accusation.incarnation >= self._state.own.incarnation:
-                self._refute(accusation.incarnation, now)
+                self._learning.refute(accusation.incarnation, now)
 
     def _on_settling(self, message: Message, peer: Peer, section: Settling | AskSettling, now: float) -> None:
         if self._settler.hear(peer, section, now):
@@ -201,8 +195,11 @@ class Reception:
             self._reconciler.differs(peer, now)
 
 
-def _registers(message: Message) -> list[tuple[Register, float, bool]]:
-    """The registers of a message, each with age and whether it repairs. May raise `BadPacket`."""
+def _registers(message: Message) -> list[tuple[Register | None, float, bool]]:
+    """The registers of a message, each with age and whether it repairs. May raise `BadPacket`.
+
+    `None` stands for those of a kind that only a later version knows.
+    """
     registers: list[tuple[Register | None, float, bool]] = []
     for section in message.sections:
         if isinstance(section, Rumours):
@@ -215,8 +212,7 @@ def _registers(message: Message) -> list[tuple[Register, float, bool]]:
                 (decode_register(packed), age, True)
                 for packed, age in zip(section.registers, ages, strict=True)
             ]
-    # Registers of a kind that only a later version knows are left alone.
-    return [(register, age, repaired) for register, age, repaired in registers if register is not None]
+    return registers
 
 
 Handler = Callable[[Reception, Message, Peer, Any, float], None]
@@ -231,7 +227,7 @@ _HANDLERS: dict[type[Any], Handler] = {
     AskSettling: Reception._on_settling,
     Buckets: lambda self, message, peer, section, now: self._reconciler.on_buckets(peer, section),
     Hashes: lambda self, message, peer, section, now: self._reconciler.on_hashes(peer, section),
-    Want: lambda self, message, peer, section, now: self._reconciler.on_want(peer, section),
+    Want: lambda self, message, peer, section, now: self._reconciler.on_want(peer, section, now),
     Cookie: Reception._on_cookie,
 }
 """What is done with each kind of section; registers are learnt before any of them."""

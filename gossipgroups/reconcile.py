@@ -1,7 +1,8 @@
 """Repair: two replicas that differ find out where, and exchange only that.
 
 Law: a repair is a comparison of two sets of 64-bit hashes, interval by interval; each message can be lost,
-and the next difference heard starts anew. Nobody repairs with everybody at once: starting costs a budget.
+and the next difference heard starts anew. Nobody repairs with everybody at once: starting costs a budget, and
+so does answering. What an answer has no room for is asked for again.
 
     A --Buckets-->  B    my 64 digests (empty ones left out)
     A <--Hashes---  B    what I hold where we differ; where A holds nothing, the registers at once (Repair)
@@ -14,13 +15,13 @@ Joining a cluster is the same, from empty.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator, Sequence
 
 from gossipgroups.budget import Budget
 from gossipgroups.config import Config
-from gossipgroups.digest import bucket_of, interval, read_summary
+from gossipgroups.digest import BUCKET_SHIFT, interval, pack_hashes, read_summary, unpack_hashes
 from gossipgroups.groups.replica import Replica
-from gossipgroups.ids import Peer
+from gossipgroups.ids import Peer, Random
 from gossipgroups.registers import Register
 from gossipgroups.wire.codec import pack_section
 from gossipgroups.wire.messages import MAX_ENTRIES, Buckets, Hashes, Interval, Repair, Want
@@ -36,6 +37,9 @@ _BOUNDS = 3
 REPAIR_ROOM = ROOM - 16
 REQUESTS_A_TURN = 1024
 """Requests that one turn answers; more are the asker's to repeat."""
+ANSWERS_A_SECOND, ANSWERS_AT_ONCE = 640.0, 32_768.0
+"""Datagrams that answer others, all together: as many full answers in a second as four nodes may ask for, and
+at once as many as one turn answers, as when a large cluster starts at one seed."""
 LISTINGS_A_TURN = 64
 """Peers whose listings one turn compares: each costs a pass over all that is held."""
 
@@ -45,11 +49,13 @@ class Reconciler:
 
     __slots__ = (
         "_age",
+        "_answers",
         "_budget",
         "_config",
         "_last_repair",
         "_listings",
         "_outbox",
+        "_random",
         "_replica",
         "_requests",
         "_sent",
@@ -58,12 +64,20 @@ class Reconciler:
     )
 
     def __init__(
-        self, replica: Replica, outbox: Outbox, config: Config, age: Callable[[Register], int], now: float
+        self,
+        replica: Replica,
+        outbox: Outbox,
+        config: Config,
+        age: Callable[[Register], int],
+        random: Random,
+        now: float,
     ) -> None:
         self._replica = replica
         self._outbox = outbox
         self._config = config
         self._age = age
+        self._random = random
+        self._answers = Budget(ANSWERS_A_SECOND, ANSWERS_AT_ONCE)
         self._budget = Budget(config.repair_rate, max(1.0, 2 * config.repair_rate))
         self._requests: dict[Peer, Buckets] = {}
         self._listings: dict[Peer, list[Interval]] = {}
@@ -104,35 +118,39 @@ class Reconciler:
         if peer in self._listings or len(self._listings) < LISTINGS_A_TURN:
             self._listings.setdefault(peer, []).extend(section_untrusted.intervals)
 
-    def flush(self) -> None:
+    def flush(self, now: float) -> None:
         """Answer the turn's requests and listings."""
+        if self._requests or self._listings:
+            self._answer_all(now)
         self._sent.clear()
-        if not (self._requests or self._listings):
-            return
+
+    def on_want(self, peer: Peer, section_untrusted: Want, now: float) -> None:
+        """Send the registers asked for."""
+        by_hash = self._replica.by_hash
+        wanted = dict.fromkeys(unpack_hashes(section_untrusted.hashes))
+        self._push(peer, [by_hash[key] for key in wanted if key in by_hash], now)
+
+    def _answer_all(self, now: float) -> None:
         requests, self._requests = self._requests, {}
         listings, self._listings = self._listings, {}
+        if self._answers.ready_at(1, now) > now:
+            return
         allowed = [peer for peer in requests if not self._outbox.withholds(peer)]
         mine = self._by_bucket() if allowed else []
         for peer in allowed:
-            self._answer(peer, requests[peer], mine)
+            self._answer(peer, requests[peer], mine, now)
         for peer, intervals in listings.items():
             if not self._outbox.withholds(peer):
-                self._compare(peer, intervals)
-
-    def on_want(self, peer: Peer, section_untrusted: Want) -> None:
-        """Send the registers asked for."""
-        by_hash = self._replica.by_hash
-        wanted = dict.fromkeys(_unpack(section_untrusted.hashes))
-        self._push(peer, [by_hash[key] for key in wanted if key in by_hash])
+                self._compare(peer, intervals, now)
 
     def _by_bucket(self) -> list[list[int]]:
         """All hashes held, by bucket: one pass, however many requests it serves."""
         by_bucket: list[list[int]] = [[] for _ in self._replica.tree.buckets]
         for key in self._replica.by_hash:
-            by_bucket[bucket_of(key)].append(key)
+            by_bucket[key >> BUCKET_SHIFT].append(key)
         return by_bucket
 
-    def _compare(self, peer: Peer, intervals: list[Interval]) -> None:
+    def _compare(self, peer: Peer, intervals: list[Interval], now: float) -> None:
         """Send what a peer lacks in these intervals, and ask for what we lack."""
         by_hash = self._replica.by_hash
         intervals = sorted(set(intervals))
@@ -141,59 +159,57 @@ class Reconciler:
             return  # overlapping intervals would have the same registers sent again and again
         theirs: set[int] = set()
         for first, last, packed in intervals:
-            theirs.update(key for key in _unpack(packed) if first <= key <= last)
+            theirs.update(key for key in unpack_hashes(packed) if first <= key <= last)
         lacked = [
             each
             for key, each in by_hash.items()
             if (place := bisect_right(firsts, key)) and key <= lasts[place - 1] and key not in theirs
         ]
-        self._push(peer, lacked)
+        self._push(peer, lacked, now)
         wanted = [key for key in sorted(theirs) if key not in by_hash]
         for some in _chunks(wanted, HASHES_EACH):
-            self._outbox.answer(peer, pack_section(Want(_packed(some))))
+            self._outbox.answer(peer, pack_section(Want(pack_hashes(some))))
 
-    def _answer(self, peer: Peer, request: Buckets, mine: list[list[int]]) -> None:
+    def _answer(self, peer: Peer, request: Buckets, mine: list[list[int]], now: float) -> None:
         theirs = read_summary(*request)
         digests = self._replica.tree.buckets
         differing = [bucket for bucket, digest in enumerate(digests) if digest != theirs[bucket]]
         by_hash = self._replica.by_hash
-        self._push(peer, [by_hash[key] for bucket in differing if not theirs[bucket] for key in mine[bucket]])
-        self._list(peer, ((bucket, sorted(mine[bucket])) for bucket in differing if theirs[bucket]))
+        empty = [bucket for bucket in differing if not theirs[bucket]]
+        self._push(peer, [by_hash[key] for bucket in empty for key in mine[bucket]], now)
+        listed = [bucket for bucket in differing if theirs[bucket]]
+        room = HASHES_EACH * (self._config.repair_datagrams - self._sent.get(peer, 0))
+        # What is cut off must not be the same each time: it may be all that can be repaired.
+        cut = sum(len(mine[bucket]) + _BOUNDS for bucket in listed) > room
+        first = self._random.randrange(len(listed)) if cut else 0
+        for some in (listed[first:], listed[:first]):
+            for message in _list(some, mine):
+                if not self._has_room(peer, now):
+                    return
+                self._outbox.answer(peer, message)
 
-    def _list(self, peer: Peer, buckets: Iterable[tuple[int, list[int]]]) -> None:
-        intervals: list[Interval] = []
-        room = HASHES_EACH
-        for bucket, hashes in buckets:
-            first, last = interval(bucket)
-            for some in _chunks(hashes, HASHES_EACH - _BOUNDS) or [[]]:
-                until = last if not hashes or some[-1] == hashes[-1] else some[-1]
-                if len(some) + _BOUNDS > room or len(intervals) >= MAX_ENTRIES:
-                    self._outbox.answer(peer, pack_section(Hashes(intervals)))
-                    intervals, room = [], HASHES_EACH
-                intervals.append(Interval(first, until, _packed(some)))
-                room -= len(some) + _BOUNDS
-                first = until + 1
-        if intervals:
-            self._outbox.answer(peer, pack_section(Hashes(intervals)))
-
-    def _push(self, peer: Peer, registers: list[Register]) -> None:
-        sent = self._sent.get(peer, 0)
+    def _push(self, peer: Peer, registers: list[Register], now: float) -> None:
         batch: list[Register] = []
         room = REPAIR_ROOM
         for register in registers:
             size = len(register.packed) + 8
-            if sent >= self._config.repair_datagrams:
-                break
             if batch and (size > room or len(batch) >= MAX_ENTRIES):
+                if not self._has_room(peer, now):
+                    return
                 self._send(peer, batch)
-                sent += 1
                 batch, room = [], REPAIR_ROOM
             batch.append(register)
             room -= size
-        if batch and sent < self._config.repair_datagrams:
+        if batch and self._has_room(peer, now):
             self._send(peer, batch)
-            sent += 1
-        self._sent[peer] = sent
+
+    def _has_room(self, peer: Peer, now: float) -> bool:
+        """Whether a peer is sent one more datagram this turn; it is as good as sent then."""
+        sent = self._sent.get(peer, 0)
+        if sent >= self._config.repair_datagrams or not self._answers.spend(1, now):
+            return False
+        self._sent[peer] = sent + 1
+        return True
 
     def _send(self, peer: Peer, registers: list[Register]) -> None:
         ages = [self._age(register) for register in registers]
@@ -203,12 +219,23 @@ class Reconciler:
         )
 
 
-def _packed(hashes: list[int]) -> bytes:
-    return b"".join(key.to_bytes(8, "big") for key in hashes)
-
-
-def _unpack(packed: bytes) -> list[int]:
-    return [int.from_bytes(packed[at : at + 8], "big") for at in range(0, len(packed), 8)]
+def _list(buckets: Sequence[int], mine: list[list[int]]) -> Iterator[bytes]:
+    """Messages that say, in ascending order, which hashes are held in these buckets."""
+    intervals: list[Interval] = []
+    room = HASHES_EACH
+    for bucket in buckets:
+        hashes = sorted(mine[bucket])
+        first, last = interval(bucket)
+        for some in _chunks(hashes, HASHES_EACH - _BOUNDS) or [[]]:
+            until = last if not hashes or some[-1] == hashes[-1] else some[-1]
+            if len(some) + _BOUNDS > room or len(intervals) >= MAX_ENTRIES:
+                yield pack_section(Hashes(intervals))
+                intervals, room = [], HASHES_EACH
+            intervals.append(Interval(first, until, pack_hashes(some)))
+            room -= len(some) + _BOUNDS
+            first = until + 1
+    if intervals:
+        yield pack_section(Hashes(intervals))
 
 
 def _chunks(items: list[int], size: int) -> list[list[int]]:

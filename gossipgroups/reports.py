@@ -136,7 +136,9 @@ class Reports:
             elif member not in before and member not in view and presence.epoch == epoch:
                 self.events.append(MemberJoinedGroup(group, False, member))
                 self.events.append(MemberLeftGroup(group, False, member, self._reason(presence)))
-        for member in sorted(before.keys() | view.keys()):
+        differing = [member for member, old in before.items() if view.get(member) is not old]
+        differing += [member for member in view if member not in before]
+        for member in sorted({*differing, *hidden}):
             old, new = before.get(member), view.get(member)
             if old is not None and new is not None and member in hidden:
                 self.events.append(MemberLeftGroup(group, False, member, hidden[member]))

@@ -6,12 +6,12 @@ converged is settled at that moment; an operation ends with the report of what i
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from gossipgroups.config import Config
 from gossipgroups.convergence import Convergence
 from gossipgroups.gossip import Gossip
-from gossipgroups.ids import Peer
+from gossipgroups.ids import NodeId, Peer
 from gossipgroups.operations import Operations
 from gossipgroups.reports import Reports
 from gossipgroups.state import State
@@ -51,10 +51,10 @@ class Settler:
 
     def end_turn(self, now: float) -> None:
         """Carry out operations, and report what has settled or is overdue."""
-        if self._nothing_to_do():
-            return
         self._operations.run()
         self.compare_views(now)
+        if not (self._convergence.open or self._reports.pending or self._operations.waiting):
+            return
         self._operations.pending(self._reports.pending)
         # Once the root was told, groups that waited for it may be told too.
         while settled := self._convergence.settled(self._reports.waits_for_root):
@@ -63,14 +63,10 @@ class Settler:
                 self._rumours.settled(scope)
         for scope in self._reports.overdue(now):
             self._report(scope, converged=False)
-        for scope in sorted(self._operations.awaited.difference(self._reports.pending), key=str):
-            # Changed and changed back within the turn: there is nothing to report.
-            self._operations.reported(scope, converged=True)
-
-    def _nothing_to_do(self) -> bool:
-        """Whether nothing has changed and nothing is on its way, as in most turns."""
-        reports, operations = self._reports, self._operations
-        return self._is_compared() and not (self._convergence.open or reports.pending or operations.busy)
+        if self._operations.waiting:
+            for scope in sorted(self._operations.awaited.difference(self._reports.pending), key=str):
+                # Changed and changed back within the turn: there is nothing to report.
+                self._operations.reported(scope, converged=True)
 
     def _is_compared(self) -> bool:
         state = self._state
@@ -88,25 +84,31 @@ class Settler:
             self._reports.changed(ROOT, now)
             convergence.live_changed(self._reports.pending, now)
         self._root_seen = (state.epochs_digest, state.live.version)
-        for group, members in state.views.touched.items():
-            self._reports.shown(group, members)
-            if convergence.update(group, state.views.digests.get(group, 0), now):
-                self._reports.changed(group, now)
-        state.changed_groups.update(state.views.touched)
-        state.views.touched.clear()
+        if state.views.touched:
+            for group, members in state.views.touched.items():
+                self._reports.shown(group, members)
+                if convergence.update(group, state.views.digests.get(group, 0), now):
+                    self._reports.changed(group, now)
+            state.changed_groups.update(state.views.touched)
+            state.views.touched.clear()
 
     def send(self, now: float) -> None:
         """Send the entries that are due, and what leavers wait for."""
-        due = ((Settling, self._convergence.pushes(now)), (AskSettling, self._convergence.asks(now)))
-        for shape, targets in due:
-            for target, entries in targets:
-                peer = self._state.replica.nodes[target].peer
-                self._send_entries(shape, peer, entries)
-                self._outbox.open(peer)
+        if not self._convergence.quiet:
+            self._send_due(Settling, self._convergence.pushes(now))
+            self._send_due(AskSettling, self._convergence.asks(now))
         if self._farewells and self._convergence.is_settled(ROOT):
             for peer in self._farewells:
                 self._send_entries(Settling, peer, [self._convergence.entry(ROOT)])
             self._farewells.clear()
+
+    def _send_due(
+        self, shape: type[Settling | AskSettling], targets: Iterable[tuple[NodeId, list[Entry]]]
+    ) -> None:
+        for target, entries in targets:
+            peer = self._state.replica.nodes[target].peer
+            self._send_entries(shape, peer, entries)
+            self._outbox.open(peer)
 
     def say_farewell(self) -> None:
         """Ask a few nodes about the root, which this node has just left."""
@@ -119,23 +121,24 @@ class Settler:
         self.compare_views(now)
         asked = isinstance(section, AskSettling)
         differs = False
-        answers = []
+        answers: dict[Scope, Entry] = {}
         for entry in section.entries:
             more = self._convergence.hear(section.live, entry, now)
             if more is None:
                 differs = True
             elif more and (asked or entry.stamp < self._convergence[entry.scope].stamp):
-                answers.append(self._convergence.entry(entry.scope))
-        for some in self._packed(Settling, answers):
+                answers[entry.scope] = self._convergence.entry(entry.scope)
+        for some in self._packed(Settling, list(answers.values())):
             self._outbox.answer(peer, some)
-        if asked and self._has_left(peer) and len(self._farewells) < FAREWELLS:
+        if asked and self._waits_for_farewell(peer):
             self._farewells[peer] = None
         return asked and differs
 
-    def _has_left(self, peer: Peer) -> bool:
-        """Whether a node is known to have gone that was at this address."""
+    def _waits_for_farewell(self, peer: Peer) -> bool:
+        """Whether a node is known to have gone that was at this address, which it has proved to read."""
         register = self._state.replica.nodes.get(peer.node_id)
-        return register is not None and not register.status.live and register.address == peer.address
+        left = register is not None and not register.status.live and register.address == peer.address
+        return left and len(self._farewells) < FAREWELLS and not self._outbox.withholds(peer)
 
     def _report(self, scope: Scope, converged: bool) -> None:
         if self._reports.report(scope, converged):

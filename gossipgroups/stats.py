@@ -18,6 +18,9 @@ class Stats:
     """Datagrams, counted in `sent`, that the system did not take: a full buffer, or no route."""
     refused: Counter[str] = field(default_factory=Counter)
     """Datagrams dropped unprocessed, by reason."""
+    disbelieved: Counter[str] = field(default_factory=Counter)
+    """Reports of closed ports that were not believed, by reason: `unquoted` (it quotes no datagram that this
+    node has sent there of late), `too many`."""
     over_limit: Counter[str] = field(default_factory=Counter)
     """Registers refused or put out because a limit was reached, by the limit: nodes, groups, members (of one
     group), presences."""

@@ -9,13 +9,14 @@ from __future__ import annotations
 import ipaddress
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Any
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 from gossipgroups.config import PRESETS as CONFIGS
-from gossipgroups.errors import InvalidValue
+from gossipgroups.errors import InvalidValue, LimitExceeded
 from gossipgroups.ids import Address, check_name
 from gossipgroups.keys import looks_like_key
 
@@ -29,6 +30,9 @@ MAX_OPTIONS = 64
 
 _NAME = re.compile(r"(?=.{1,253}\Z)[\w-]{1,63}(\.[\w-]{1,63})*\.?")
 _NUMBER = re.compile(r"[0-9.]+(e[+-]?[0-9]+)?", re.IGNORECASE)
+_KEY_ITSELF = (
+    "the URL seems to hold a key itself, which it would show to others: give keys= the path of a key file"
+)
 _FORM = "gossip://host:port,host:port/cluster?bind=host:port&advertise=host:port&preset=lan&keys=file"
 
 
@@ -141,8 +145,17 @@ class GossipUrl:
 def parse_url(text: str, options: Mapping[str, str] = MappingProxyType({})) -> GossipUrl:
     """The parts of a `gossip://` URL; of an option given twice the last counts, and `options` come last.
 
-    Raises `InvalidValue`, or `LimitExceeded` for a cluster name over `MAX_NAME` bytes.
+    Raises `InvalidValue`, or `LimitExceeded` for a cluster name over `MAX_NAME` bytes; neither repeats a key.
     """
+    try:
+        return _parse_url(text, options)
+    except (InvalidValue, LimitExceeded):
+        if isinstance(text, str) and looks_like_key(text):
+            raise InvalidValue(_KEY_ITSELF) from None
+        raise
+
+
+def _parse_url(text: str, options: Mapping[str, str]) -> GossipUrl:
     if not isinstance(text, str):
         raise InvalidValue(f"URL {text!r} must be str: {_FORM}")
     text = text.strip()
@@ -162,13 +175,15 @@ def parse_url(text: str, options: Mapping[str, str] = MappingProxyType({})) -> G
     if given.get("keys") == "":
         # What a template left empty must not turn sealing off.
         raise InvalidValue("keys is empty: give a key file or 'env:NAME', or leave it out to have no keys")
+    if any(isinstance(value, str) and looks_like_key(value) for value in (parts.query, *given.values())):
+        raise InvalidValue(_KEY_ITSELF)
     known = {key: given.pop(key) for key in _OPTIONS if given.get(key)}
     values = {"bind": default_bind(seeds)} | {key: _OPTIONS[key](value) for key, value in known.items()}
     return GossipUrl(
         seeds=seeds,
         cluster=_parse_cluster(text, parts.path[1:]),
         options=MappingProxyType(given),
-        **values,  # type: ignore[arg-type]
+        **values,
     )
 
 
@@ -234,16 +249,10 @@ def _parse_join_timeout(value: str) -> float:
     return seconds
 
 
-def _parse_keys(value: str) -> str:
-    if looks_like_key(value):
-        raise InvalidValue("keys is a key itself, which a URL shows to others: give the path of a key file")
-    return value
-
-
-_OPTIONS = {
+_OPTIONS: dict[str, Callable[[str], Any]] = {
     "bind": _parse_bind,
     "advertise": _parse_advertise,
     "preset": _parse_preset,
     "join_timeout": _parse_join_timeout,
-    "keys": _parse_keys,
+    "keys": str,
 }

@@ -24,6 +24,7 @@ from gossipgroups.operations import Outcome
 from gossipgroups.registers import GroupRegister, NodeRegister, PresenceRegister, Register
 from gossipgroups.status import Status
 from gossipgroups.swim.live import LiveSet
+from gossipgroups.transport.datagrams import QUOTED
 from gossipgroups.wire.codec import pack_payload, pack_section, unpack_payload
 from gossipgroups.wire.header import Header, Message, unpack_header
 from gossipgroups.wire.messages import Proof, Section
@@ -124,6 +125,10 @@ presence_registers = st.builds(
 registers: st.SearchStrategy[Register] = st.one_of(node_registers, group_registers, presence_registers)
 
 
+class Quoted(bytes):
+    """A datagram that was refused, in the word of the kernel."""
+
+
 class Wire:
     """Real nodes, joined in virtual time. `cut(source, target)` says what does not pass."""
 
@@ -193,6 +198,11 @@ class Wire:
             node.receive(datagram, address, self.now)
         self.turn(node)
 
+    def last_sent(self, node: Node, target: Node) -> bytes:
+        """The datagram that one node has sent to another last."""
+        address = target.state.own.address
+        return next(each for _, source, each, to in reversed(self.sent) if (source, to) == (node, address))
+
     def turn(self, node: Node) -> None:
         node.tick(self.now)
         source = node.state.own.address
@@ -201,7 +211,7 @@ class Wire:
             there = self._at.get(target)
             if there is None or there in self.crashed:
                 if self.closed_ports_answer:
-                    self._push(self.now + 2 * self.delay, node, b"", target)
+                    self._push(self.now + 2 * self.delay, node, Quoted(datagram), target)
             elif not self.cut(node, there):
                 self._push(self.now + self.delay, there, datagram, source)
         self.events[node] += node.events()
@@ -226,16 +236,16 @@ class Wire:
             if node in self.crashed:
                 continue
             if node in self._paused:
-                if datagram:
+                if datagram is not None and not isinstance(datagram, Quoted):
                     self._paused[node].append((datagram, address))
                 continue
             if datagram is None:
                 if node.next_deadline() > self.now:
                     continue
-            elif datagram:
-                node.receive(datagram, address, self.now)
+            elif isinstance(datagram, Quoted):
+                node.refused(address, datagram[:QUOTED], self.now)
             else:
-                node.refused(address, self.now)
+                node.receive(datagram, address, self.now)
             self.turn(node)
         return True
 

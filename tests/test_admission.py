@@ -18,19 +18,24 @@ from gossipgroups.intake import FLOOD, HOST_RATE, HOSTS, STRANGERS_RATE, Intake
 from gossipgroups.keys import Key, KeyRing
 from gossipgroups.node import Node
 from gossipgroups.state import State
+from gossipgroups.status import Status
 from gossipgroups.wire.codec import pack_payload, pack_section
 from gossipgroups.wire.cookies import COOKIE_SECONDS, Cookies
 from gossipgroups.wire.header import Header, Message
 from gossipgroups.wire.messages import (
     NO_COOKIE,
+    ROOT,
     Ack,
+    AskSettling,
     Buckets,
     Cookie,
+    Entry,
     Nack,
     Ping,
     Proof,
     Rumours,
     Section,
+    Settling,
     Want,
 )
 from gossipgroups.wire.outbox import Outbox
@@ -39,7 +44,7 @@ from gossipgroups.wire.window import WINDOW, Window
 from sims.engine import Simulation, Watcher
 from sims.engine.process import Process
 from sims.engine.simulation import address_of
-from tests.nodes import CLUSTER, Wire, a_node, a_peer, an_address, an_id, opened, sealed, sealed_as
+from tests.nodes import CLUSTER, Wire, a_node, a_peer, an_address, an_id, meet, opened, sealed, sealed_as
 
 ME = an_id(0)
 
@@ -139,6 +144,7 @@ class Rig:
             number = self.numbers[sender]
         message = Message(an_id(sender), to, number, list(sections))
         try:
+            self.admission.check(Header(*message[:3]))
             self.admission.admit(message, source or an_address(sender), 1000, now)
         except BadPacket as error:
             return error.reason
@@ -232,19 +238,68 @@ def test_once_a_sender_was_forgotten_whoever_is_new_must_prove_to_be_fresh() -> 
     assert rig.give(1, number=7) is None
     rig.admission.forget(an_id(2))
     assert rig.give(1, number=8) is None, "node 2 was not known"
+    before = rig.admission._cookies.make(a_peer(1), 5.0)
     rig.admission.forget(an_id(1))
-    assert rig.give(1, Ping(3, 0, 0), number=7) == UNPROVED
+    assert rig.give(1, Ping(3, 0, 0), number=8) == "replayed"
+    assert rig.give(1, Ping(3, 0, 0), number=9) == UNPROVED
+    assert rig.give(1, Proof(before), number=9, now=5.0) == UNPROVED, "it was recorded, maybe"
     cookie = rig.admission._cookies.make(a_peer(1), 5.0)
-    assert rig.give(1, Proof(bytes(8)), now=5.0) == UNPROVED
+    assert rig.give(1, Proof(bytes(8)), number=9, now=5.0) == UNPROVED
     assert rig.give(2, Proof(cookie), now=5.0) == UNPROVED
-    assert rig.give(1, Proof(cookie), now=5.0 + 2 * COOKIE_SECONDS) == UNPROVED
-    assert rig.give(1, Proof(cookie), number=9, now=5.0) is None
-    assert rig.give(1, number=9, now=5.0) == "replayed"
-    assert rig.give(1, number=3, now=5.0) == "replayed", "it may have been taken in before"
-    assert rig.give(1, number=10, now=5.0) is None
+    assert rig.give(1, Proof(cookie), number=9, now=5.0 + 2 * COOKIE_SECONDS) == UNPROVED
+    assert rig.give(1, Proof(cookie), number=10, now=5.0) is None
+    assert rig.give(1, number=10, now=5.0) == "replayed"
+    assert rig.give(1, number=9, now=5.0) == "replayed", "it may have been taken in before"
+    assert rig.give(1, number=11, now=5.0) is None
     rig.awaited = {77}
     assert rig.give(2, Ack(76, 0)) == UNPROVED
     assert rig.give(2, Ack(77, 0)) is None
+
+
+def test_a_twin_that_is_heard_after_the_node_was_forgotten_brings_back_none_of_its_numbers() -> None:
+    rig = Rig()
+    assert rig.give(1, number=90) is None
+    assert rig.give(1, number=100) is None
+    rig.replica.drop(rig.replica.nodes[an_id(1)])
+    rig.admission.forget(an_id(1))
+    there = Peer(an_id(1), an_address(50))
+    proof = Proof(rig.admission._cookies.make(there, 5.0))
+    assert rig.give(1, proof, number=20, source=there.address, now=5.0) == "replayed"
+    assert rig.give(1, number=100, now=5.0) == "replayed"
+    assert rig.give(1, proof, number=101, source=there.address, now=5.0) is None, "it has counted past"
+    assert rig.give(1, number=100, source=there.address, now=5.0) == "replayed"
+    assert rig.give(1, number=102, source=there.address, now=5.0) is None
+
+
+@pytest.mark.parametrize("sealed", [True, False], ids=["with keys", "without keys"])
+def test_what_a_sender_that_was_dropped_for_others_has_sent_counts_once(sealed: bool) -> None:
+    rig = Rig(sealed=sealed)
+    rig.give(1)
+    rig.admission.forget(an_id(1))
+
+    def prove(sender: int, number: int) -> str | None:
+        return rig.give(sender, Proof(rig.admission._cookies.make(a_peer(sender), 5.0)), number=number)
+
+    cookie = Proof(rig.admission._cookies.make(a_peer(3), 0.0))
+    assert rig.give(3, cookie, number=5) is None
+    for sender in range(4, 4 + STRANGERS):
+        assert prove(sender, 1) is None
+    assert len(rig.admission) == STRANGERS
+    assert rig.give(3, cookie, number=5) == "replayed"
+    assert rig.give(3, cookie, number=6) == (UNPROVED if sealed else None), "strangers void no cookies"
+    for sender in range(2000, 2000 + 3 * STRANGERS):
+        assert prove(sender, 1) is None
+    assert len(rig.admission._floors) == STRANGERS
+
+
+def test_no_sender_has_sent_a_number_0() -> None:
+    rig = Rig()
+    assert rig.give(1, number=0) == "replayed"
+    assert rig.give(7, number=0) == "replayed"
+    assert len(rig.admission) == 0
+    assert rig.give(1, number=1) is None
+    rig.admission.forget(an_id(1))
+    assert rig.give(7, Proof(rig.admission._cookies.make(a_peer(7), 0.0)), number=0) == "replayed"
 
 
 def test_without_keys_whom_no_register_names_must_prove_to_be_fresh() -> None:
@@ -320,6 +375,61 @@ def test_without_keys_nobody_gets_more_bytes_than_he_sent_before_he_proved_his_a
         assert all(type(each) is Cookie for datagram in got for each in opened(datagram).sections)
 
 
+def _one_of_many(node: Node, count: int = 300) -> None:
+    """Let a node hold many live nodes, and node 9, which has left."""
+    for number in range(20, 20 + count):
+        node._learn(a_node(number), 0.0)
+    node._learn(a_node(9, 0, Status.LEFT), 0.0)
+    for now in (0.5, 1.0):
+        node.tick(now)
+        node.datagrams(now)
+
+
+def test_a_leaver_gets_no_more_bytes_than_it_sent_before_it_proved_its_address_in_later_turns() -> None:
+    node = a_lone_node()
+    _one_of_many(node)
+    assert ROOT in node._convergence.open
+    datagram = sealed(9, node.node_id, AskSettling(0, []))
+    got = told(node, datagram)
+    node._convergence.open.clear()  # the root settles
+    for now in (2.0, 3.0, 4.0):
+        node.tick(now)
+        got += [sent for sent, address in node.datagrams(now) if address == an_address(9)]
+    assert sum(map(len, got)) <= len(datagram)
+
+
+def test_a_leaver_that_has_proved_its_address_is_told_when_its_leave_has_settled() -> None:
+    node = a_lone_node()
+    _one_of_many(node)
+    meet(node, 9, 1.0)
+    assert told(node, sealed(9, node.node_id, AskSettling(0, []))) == []
+    node._convergence.open.clear()
+    node.tick(2.0)
+    (farewell,) = [sent for sent, address in node.datagrams(2.0) if address == an_address(9)]
+    assert [type(section) for section in opened(farewell).sections] == [Settling]
+
+
+@pytest.mark.parametrize("proved", [False, True])
+def test_who_has_not_proved_its_address_is_not_told_who_holds_a_view_either(proved: bool) -> None:
+    node = a_lone_node()
+    _one_of_many(node)
+    if proved:
+        meet(node, 25, 1.0)
+    entry = Entry(ROOT, 0, node._convergence[ROOT].digest, b"")
+    datagram = sealed(25, node.node_id, AskSettling(node.state.live.digest, [entry] * 30))
+    told_of = [
+        each
+        for answer in told(node, datagram, an_address(25))
+        for section in opened(answer).sections
+        if isinstance(section, Settling)
+        for each in section.entries
+    ]
+    assert len(told_of) == 1, "each scope once"
+    one = sealed(25, node.node_id, AskSettling(node.state.live.digest, [entry]))
+    got = told(node, one, an_address(25))
+    assert (sum(map(len, got)) > len(one)) == proved
+
+
 def test_who_sends_the_cookie_back_is_answered_in_full() -> None:
     node = a_lone_node()
     for number in range(100):
@@ -362,13 +472,18 @@ def test_a_pinged_node_that_asks_for_proof_is_pinged_again_and_not_suspected() -
 
 
 class Recorder(Watcher):
-    """Every datagram that was sent, and where to."""
+    """Every datagram that was sent, and where to; and those that were refused when they first came."""
 
     def __init__(self) -> None:
         self.sent_to: list[tuple[bytes, Address, Address]] = []
+        self.refused: set[bytes] = set()
 
     def sent(self, process: Process, datagram: bytes, target: Address, arrivals: object) -> None:
         self.sent_to.append((datagram, process.address, target))
+
+    def taken(self, process: Process, datagram: bytes, source: Address, reason: str | None) -> None:
+        if reason is not None:
+            self.refused.add(datagram)
 
 
 @pytest.mark.parametrize("keys", [None, KeyRing([Key(bytes(range(32)))])], ids=["without keys", "with keys"])
@@ -399,7 +514,7 @@ def test_a_datagram_is_taken_in_once_whatever_is_sent_again(keys: KeyRing | None
             for source in (home, an_address(99)):
                 to_anybody = node.read(datagram).receiver == ANYBODY
                 reason = node.receive(datagram, source, now)
-                assert to_anybody or reason is not None
+                assert to_anybody or reason is not None or datagram in recorder.refused
                 tried += reason not in (None, "own datagram")
         assert (node.state.replica.digest, node.state.events) == (digest, events)
         refused = node.stats.refused - refused

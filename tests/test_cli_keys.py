@@ -65,12 +65,31 @@ def test_a_file_that_is_not_there_is_one_line(tmp_path: Path, arguments: tuple[s
     assert "absent" in result.stderr
 
 
-def test_a_key_as_an_option_is_refused_and_not_repeated() -> None:
-    key = invoke("keygen").stdout.strip()
-    result = invoke("nodes", "--keys", key, "--seeds", "127.0.0.1:9")
-    assert result.exit_code == 1
-    assert "key itself" in result.stderr
-    assert key not in result.stderr
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [
+        ("nodes --seeds 127.0.0.1:9 --keys KEY", 1),
+        ("nodes --seeds 127.0.0.1:9 --keys base64:KEY", 1),
+        ("nodes --seeds 127.0.0.1:9 --keys KEY,x", 1),
+        ("nodes --seeds KEY", 1),
+        ("keys add FILE KEY", 2),
+        ("keys use FILE KEY", 1),
+        ("keys KEY", 2),
+        ("KEY", 2),
+    ],
+)
+def test_a_key_where_none_belongs_is_refused_and_not_repeated(
+    path: Path, arguments: str, status: int
+) -> None:
+    for text in ("AbCd" * 11, *(invoke("keygen").stdout.strip() for _ in range(10))):
+        result = invoke(*(each.replace("KEY", text).replace("FILE", str(path)) for each in arguments.split()))
+        assert result.exit_code == status
+        assert "key itself" in result.stderr or "hexadecimal" in result.stderr
+        assert text.strip("=") not in result.stderr + result.stdout
+
+
+def test_what_is_refused_otherwise_is_repeated() -> None:
+    assert "'surely-not-a-command'" in invoke("surely-not-a-command").stderr
 
 
 def test_running_nodes_follow_their_key_file(path: Path) -> None:

@@ -811,7 +811,8 @@ def _accused(rig: Rig) -> None:
 def test_silence_that_enough_have_met_ends_a_suspicion_soon_where_others_are_heard() -> None:
     rig = Rig(8)
     _accused(rig)
-    rig.detector.heard_at = CONFIG.silent_timeout
+    for tenth in range(9):
+        rig.detector.hearing.note(tenth / 8 * CONFIG.silent_timeout)
     rig.detector.tick(CONFIG.silent_timeout - 0.01)
     assert rig.status() is Status.SUSPECT
     rig.detector.tick(CONFIG.silent_timeout)
@@ -883,12 +884,13 @@ def test_a_suspicion_runs_exactly_while_a_node_is_a_suspect(taken: list[tuple[st
             assert suspicion.incarnation == rig.state.replica.nodes[node_id].incarnation
         due = rig.detector.deadline(now)
         assert due < inf or len(rig.state.live) < 2
-    # Left alone, every suspect is dead in the end, and nobody else is.
+    # Left alone, every suspect is dead in the end, and nobody is who never was one.
     suspects = set(rig.detector.suspicions)
+    ever = set(suspects)
     dead = {node_id for node_id, held in rig.state.replica.nodes.items() if held.status is Status.DEAD}
-    for node_id in suspects:
-        register = rig.state.replica.nodes[node_id]
-        rig.detector.tick(now + 1000)
-        assert rig.state.replica.nodes[node_id] == register.become(Status.DEAD)
+    for _ in range(len(rig.state.replica.nodes)):  # as often as fewer can confirm, they are spared once more
+        now += 1000
+        rig.detector.tick(now)
+        ever |= set(rig.detector.suspicions)
     after = {node_id for node_id, held in rig.state.replica.nodes.items() if held.status is Status.DEAD}
-    assert after == dead | suspects
+    assert dead | suspects <= after <= dead | ever

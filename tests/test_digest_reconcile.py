@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gossipgroups import reconcile
 from gossipgroups.config import DATAGRAM_BYTES, Config
 from gossipgroups.digest import BUCKETS, DigestTree, interval, read_summary
 from gossipgroups.groups.replica import Replica
@@ -65,13 +66,19 @@ class Side:
 
     def __init__(self, number: int, held: list[Register], config: Config = Config.lan()) -> None:
         self.number = number
+        self.now = 0.0
         self.peer = a_peer(number)
         self.replica: Replica = replica_of(held)
         self.outbox = Outbox(an_id(number), TaggedSeal(CLUSTER))
         self.ages: dict[Register, int] = {}
         self.heard: dict[Register, int] = {}
         self.reconciler = Reconciler(
-            self.replica, self.outbox, config, lambda register: self.ages.get(register, 0), 0.0
+            self.replica,
+            self.outbox,
+            config,
+            lambda register: self.ages.get(register, 0),
+            random.Random(number),
+            0.0,
         )
 
     def receive(self, source: Peer, sections: list[Section]) -> None:
@@ -88,12 +95,12 @@ class Side:
                 case Hashes():
                     self.reconciler.on_hashes(source, section)
                 case Want():
-                    self.reconciler.on_want(source, section)
+                    self.reconciler.on_want(source, section, self.now)
                 case _:
                     raise AssertionError(section)
 
     def send(self) -> list[list[Section]]:
-        self.reconciler.flush()
+        self.reconciler.flush(self.now)
         datagrams = [datagram for datagram, _ in self.outbox.drain(lambda room: [], lambda peer: b"")]
         assert all(len(datagram) <= DATAGRAM_BYTES for datagram in datagrams)
         return [opened(datagram).sections for datagram in datagrams]
@@ -227,6 +234,53 @@ def test_a_repair_sends_a_bounded_number_of_datagrams() -> None:
     assert len(other.send()) == 2
 
 
+def test_a_listing_is_bounded_and_leaves_out_another_part_each_time() -> None:
+    side = Side(1, _many(5000, 5), Config.lan().but(repair_datagrams=4))
+    told: set[int] = set()
+    for _ in range(200):
+        side.receive(a_peer(2), [Buckets(2**64 - 1, bytes(range(1, 65)) * 8)])
+        messages = [section for sections in side.send() for section in sections]
+        assert len(messages) == 4
+        for hashes in messages:
+            assert isinstance(hashes, Hashes)
+            firsts = [each.first for each in hashes.intervals]
+            assert firsts == sorted(firsts)
+            told.update(first >> 58 for first in firsts)
+    assert told == set(range(BUCKETS))
+
+
+def test_one_turn_answers_a_peer_with_so_many_datagrams_whatever_it_asks_for() -> None:
+    side = Side(1, held := _many(3000, 5), Config.lan().but(repair_datagrams=4))
+    wanted = b"".join(each.hash.to_bytes(8, "big") for each in held)
+    side.receive(a_peer(2), [Want(wanted), Buckets(2**64 - 1, bytes(range(1, 65)) * 8), Want(wanted)])
+    assert len(side.send()) == 4
+    side.receive(a_peer(2), [Want(wanted)])
+    assert len(side.send()) == 4
+
+
+def test_replicas_that_both_hold_much_become_equal_with_small_answers() -> None:
+    config = Config.lan().but(repair_datagrams=4)
+    shared = _many(4000, 5)
+    one, other = Side(1, shared[:-40], config), Side(2, shared[40:], config)
+    assert _repair(one, other) < 100
+
+
+def test_answers_are_within_a_budget_for_all_peers_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reconcile, "ANSWERS_AT_ONCE", 50.0)
+    monkeypatch.setattr(reconcile, "ANSWERS_A_SECOND", 10.0)
+    side = Side(1, held := _many(3000, 5))
+    wanted = b"".join(each.hash.to_bytes(8, "big") for each in held)
+    sent = 0
+    for side.now in (0.0, 1.0, 2.0):
+        for number in range(2, 12):
+            side.receive(a_peer(number), [Buckets(0, b""), Want(wanted)])
+            sent += len(side.send())
+    assert sent == 70
+    side.now = 1000.0
+    side.receive(a_peer(2), [Buckets(0, b"")])
+    assert len(side.send()) == Config.lan().repair_datagrams
+
+
 def test_repairs_that_a_node_starts_are_within_its_budget() -> None:
     config = Config.lan().but(repair_rate=4)
     one = Side(1, [a_node(1)], config)
@@ -254,7 +308,7 @@ def test_requests_of_one_turn_are_bounded_and_malformed_ones_ignored() -> None:
     assert side.send() == []
     for number in range(REQUESTS_A_TURN + 5):
         side.reconciler.on_buckets(a_peer(number), Buckets(0, b""))
-    side.reconciler.flush()
+    side.reconciler.flush(0.0)
     assert len(side.outbox.drain(lambda room: [], lambda peer: b"")) == REQUESTS_A_TURN
 
 

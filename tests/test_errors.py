@@ -16,6 +16,8 @@ from gossipgroups.errors import (
     GroupNotCreated,
     GroupNotEmpty,
     InvalidValue,
+    KeyInUse,
+    KeyNotHeld,
     LimitExceeded,
     MemberAlreadyJoined,
     MemberNotJoined,
@@ -83,3 +85,16 @@ def test_an_error_carries_its_values_and_says_what_to_do(
         assert getattr(error, name) == value
     for part in parts:
         assert part in str(error)
+
+
+@pytest.mark.parametrize("error", [KeyInUse, KeyNotHeld])
+def test_names_of_other_nodes_add_no_line_to_a_message_and_are_few(
+    error: type[KeyInUse] | type[KeyNotHeld],
+) -> None:
+    said = str(error("9c41", ("evil\nWARNING all is well", "bad\udcff")))
+    assert r"'evil\nWARNING all is well', 'bad\udcff'" in said
+    assert said.isprintable()
+    many = error("9c41", tuple(f"{number:0200}" for number in range(8000)))
+    assert len(str(many)) < 2000
+    assert "and 7992 more" in str(many)
+    assert len(many.nodes) == 8000

@@ -165,7 +165,7 @@ def test_what_is_spent_is_timed_and_in_the_end_all_that_is_left_is_alive(
     now += LIFE
     for _ in range(100):
         due = grave.tombstones.deadline
-        if due is None:
+        if due == inf:
             break
         now = max(now, due)
         grave.forget(now)

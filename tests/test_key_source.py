@@ -60,6 +60,31 @@ def test_a_file_that_all_can_read_is_used_and_said_once(
 
 
 @pytest.mark.parametrize(
+    ("mode", "said"),
+    [
+        (0o600, None),
+        (0o660, None),
+        (0o601, None),
+        (0o604, "be read by"),
+        (0o602, "be changed by"),
+        (0o666, "be read and changed by"),
+    ],
+)
+def test_what_others_can_do_to_a_file_is_said_also_when_its_mode_alone_was_changed(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, mode: int, said: str | None
+) -> None:
+    path = tmp_path / "cluster.keys"
+    file = KeyFile(path)
+    file.write(BOTH)
+    file.read()
+    path.chmod(mode)
+    for _ in range(3):
+        assert file.changed() is None
+    assert [said in record.getMessage() for record in caplog.records if said] == [True] * (said is not None)
+    assert bool(caplog.records) == (said is not None)
+
+
+@pytest.mark.parametrize(
     ("content", "why"),
     [
         (b"", "at least one"),
@@ -130,6 +155,21 @@ def test_what_is_no_file_holds_up_nobody(tmp_path: Path) -> None:
     ):
         with pytest.raises(InvalidValue, match=why):
             ring_of(find_keys(odd))
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="nothing counts descriptors here")
+def test_a_path_that_became_a_directory_costs_no_descriptor(tmp_path: Path) -> None:
+    path = tmp_path / "cluster.keys"
+    file = KeyFile(path)
+    file.write(BOTH)
+    file.read()
+    path.unlink()
+    path.mkdir()
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(10):
+        with pytest.raises(InvalidValue, match="no regular file"):
+            file.changed()
+    assert len(os.listdir("/proc/self/fd")) == before
 
 
 def test_a_relative_path_means_the_same_after_a_change_of_folder(

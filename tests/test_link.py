@@ -26,7 +26,7 @@ async def test_an_exception_in_a_call_fails_it_and_is_handed_to_the_driver(early
     link.on_command = fail
     link.on_defect = defects.append
     ticket = link.submit(Create("early")) if early else None
-    link.opened(trio.lowlevel.current_trio_token())
+    link.opened(trio.lowlevel.current_trio_token().run_sync_soon)
     ticket = ticket or link.submit(Create("late"))
     with trio.fail_after(LIMIT):
         with pytest.raises(CoordinatorClosed, match="a defect of ours"):

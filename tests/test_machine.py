@@ -46,7 +46,7 @@ from gossipgroups.groups import view
 from gossipgroups.groups.epochs import epoch_of, exists
 from gossipgroups.groups.replica import Change, Replica
 from gossipgroups.ids import Address, NodeId
-from gossipgroups.node import Node
+from gossipgroups.learning import Learning
 from gossipgroups.operations import Operations
 from gossipgroups.reception import Reception
 from gossipgroups.reconcile import Reconciler
@@ -180,7 +180,7 @@ def spend_without_end(patch: pytest.MonkeyPatch) -> None:
 
 def never_refute(patch: pytest.MonkeyPatch) -> None:
     """A node that is accused does not clear itself."""
-    patch.setattr(Node, "_refute", lambda self, incarnation, now: None)
+    patch.setattr(Learning, "refute", lambda self, incarnation, now: None)
 
 
 def merge_latest(patch: pytest.MonkeyPatch) -> None:
@@ -243,16 +243,16 @@ def mix_digests(patch: pytest.MonkeyPatch) -> None:
 
 def keep_deaths_to_oneself(patch: pytest.MonkeyPatch) -> None:
     """A death is neither told nor taken in: each node must find out by itself."""
-    rule = Node._hear
+    rule = Learning.hear
 
     def broken(
-        self: Node, register: Register, sender: NodeId, age: float, repaired: bool, now: float
+        self: Learning, register: Register, sender: NodeId, age: float, repaired: bool, now: float
     ) -> None:
-        own = isinstance(register, NodeRegister) and register.node_id == self.node_id
+        own = isinstance(register, NodeRegister) and register.node_id == self.state.me
         if own or not (isinstance(register, NodeRegister) and register.status is Status.DEAD):
             rule(self, register, sender, age, repaired, now)
 
-    patch.setattr(Node, "_hear", broken)
+    patch.setattr(Learning, "hear", broken)
 
 
 def revive_without_incarnation(patch: pytest.MonkeyPatch) -> None:

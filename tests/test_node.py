@@ -180,7 +180,9 @@ def test_a_change_is_told_to_everybody_once_and_as_converged() -> None:
     wire = _cluster(5)
     first, second = wire.nodes[0], wire.nodes[3]
     _do(wire, first, Create("g"), Join("g", "a", NOTHING))
-    _do(wire, second, Join("g", "b", NOTHING), Update("g", "b", b"\x07"), Leave("g", "b"))
+    for command in (Join("g", "b", NOTHING), Update("g", "b", b"\x07"), Leave("g", "b")):
+        _do(wire, second, command)
+        wire.run(0.1)  # the last hears a hop or two later that it has settled
     _do(wire, first, Leave("g", "a"), Delete("g"))
     wire.run(1)
     for node in wire.nodes:
@@ -446,6 +448,7 @@ def test_a_leaver_that_asks_is_answered_when_its_leave_has_settled() -> None:
     node = wire.nodes[0]
     for stranger in range(60, 60 + 40):
         node._learn(a_node(stranger, 0, Status.LEFT), wire.now, tell=False)
+        meet(node, stranger, wire.now)
         ask = AskSettling(node.state.live.digest, [Entry(ROOT, 0, 12345, b"")])
         node.receive(sealed(stranger, node.node_id, ask), an_address(stranger), wire.now)
     node.tick(wire.now)
@@ -681,8 +684,9 @@ def test_a_death_that_was_doubted_and_is_believed_is_told_on() -> None:
     hearer.receive(sealed_as(header, Rumours([death.packed])), witness.state.own.address, wire.now)
     wire.turn(hearer)
     assert hearer.state.replica.nodes[victim.node_id].status is Status.ALIVE, "it is doubted"
+    quoted = wire.last_sent(hearer, victim)
     wire.sent.clear()
-    hearer.refused(victim.state.own.address, wire.now)
+    hearer.refused(victim.state.own.address, quoted, wire.now)
     wire.turn(hearer)
     assert hearer.state.replica.nodes[victim.node_id].status is Status.DEAD
     wire.run(0.5)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from gossipgroups.ids import NodeId
 from gossipgroups.registers import MAX_COUNTER
 from gossipgroups.swim.live import LiveSet
-from gossipgroups.swim.order import CLOCK_STEPS, ProbeOrder, phase, skip
+from gossipgroups.swim.order import CLOCK_STEPS, HIGHEST_HEARD, ProbeOrder, phase, skip
 from tests.nodes import an_id
 
 PERIOD = 0.5
@@ -179,6 +179,16 @@ def test_no_clock_of_a_stranger_stops_the_probing(clock: int, now: float, count:
     due = order.next(live, now)
     assert due is not None
     assert now - PERIOD - 1e-3 <= due[1] <= now + 2 * PERIOD + 1e-3
+
+
+def test_a_clock_in_the_upper_half_is_not_taken_over() -> None:
+    live = _spread(4)
+    order = ProbeOrder(live.ids[0], PERIOD)
+    order.hear(HIGHEST_HEARD - 1, 0.0)
+    assert order.clock(0.0) == HIGHEST_HEARD - 1
+    order.hear(HIGHEST_HEARD, 0.0)
+    order.hear(MAX_COUNTER, 0.0)
+    assert order.clock(0.0) == HIGHEST_HEARD - 1
 
 
 def test_a_late_answer_does_not_probe_anybody_again() -> None:

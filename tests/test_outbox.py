@@ -179,3 +179,12 @@ def test_datagrams_are_numbered_from_one_whomever_they_go_to() -> None:
     outbox.add(a_peer(1), pack_section(Nack(1)))
     ((datagram, _),) = outbox.drain(_nothing, _ask)
     assert (opened(datagram).number, opened(datagram).receiver) == (4, an_id(1))
+
+
+def test_those_at_their_limit_are_asked_in_the_order_in_which_they_reached_it() -> None:
+    outbox = _outbox()
+    order = [5, 2, 7, 1, 6, 3, 8, 4]
+    for number in order:
+        outbox.limit(a_peer(number), TAGGED_BYTES + 20)
+        assert not outbox.answer(a_peer(number), pack_section(Want(bytes(80))))
+    assert [address for _, address in outbox.drain(_nothing, _ask)] == [an_address(each) for each in order]

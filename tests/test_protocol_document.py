@@ -455,9 +455,9 @@ def test_the_digests_of_the_examples_are_those_of_their_registers() -> None:
 def test_the_exchange_of_a_repair_is_that_of_two_reconcilers() -> None:
     nodes = ("node register of A", "node register of B")
     outboxes = {each: Outbox(each, TaggedSeal(CLUSTER)) for each in (A, B)}
-    asks = Reconciler(_replica(*nodes, "group register"), outboxes[A], Config(), lambda _: 0, 0.0)
-    answers = Reconciler(
-        _replica(*nodes, "presence register"), outboxes[B], Config(), lambda register: 0, 0.0
+    asks, answers = (
+        Reconciler(_replica(*nodes, own), outboxes[each], Config(), lambda _: 0, random.Random(1), 0.0)
+        for each, own in ((A, "group register"), (B, "presence register"))
     )
 
     def sent(by: NodeId, to: Peer) -> list[Section]:
@@ -473,15 +473,15 @@ def test_the_exchange_of_a_repair_is_that_of_two_reconcilers() -> None:
     (buckets,) = sent(A, PEER_B)
     assert packed([buckets]) == EXAMPLES["1. A → B: buckets"].octets
     answers.on_buckets(PEER_A, buckets)  # type: ignore[arg-type]
-    answers.flush()
+    answers.flush(0.0)
     (hashes,) = sent(B, PEER_A)
     assert packed([hashes]) == EXAMPLES["2. B → A: hashes"].octets
     asks.on_hashes(PEER_B, hashes)  # type: ignore[arg-type]
-    asks.flush()
+    asks.flush(0.0)
     repair, want = sent(A, PEER_B)
     assert packed([repair]) == EXAMPLES["3. A → B: repair"].octets
     assert packed([want]) == EXAMPLES["4. A → B: want"].octets
-    answers.on_want(PEER_A, want)  # type: ignore[arg-type]
+    answers.on_want(PEER_A, want, 0.0)  # type: ignore[arg-type]
     assert packed(sent(B, PEER_A)) == EXAMPLES["5. B → A: repair"].octets
 
 

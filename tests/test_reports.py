@@ -74,7 +74,7 @@ def test_whether_a_scope_was_told_is_returned() -> None:
     assert desk.reports.report(ROOT, True) is True
     assert desk.reports.report("g", True) is True
     assert desk.reports.report(WHOLE, True) is True
-    assert list(desk.reports.pending) == []
+    assert not desk.reports.pending
 
 
 def test_members_that_wait_are_overdue_with_their_root() -> None:

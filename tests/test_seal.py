@@ -7,12 +7,13 @@ import random
 from collections.abc import Callable
 
 import pytest
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gossipgroups.config import DATAGRAM_BYTES
-from gossipgroups.errors import BadPacket
+from gossipgroups.errors import BadPacket, InvalidValue
 from gossipgroups.keys import Key, KeyRing
 from gossipgroups.wire.header import HEADER_BYTES
 from gossipgroups.wire.seal import SEAL_BYTES, TAGGED_BYTES, KeyedSeal, Seal, TaggedSeal
@@ -159,3 +160,12 @@ def test_the_envelope_is_that_of_the_document() -> None:
     datagram = head + ChaCha20Poly1305(key).encrypt(bytes(12), b"payload", head + "né".encode())
     assert keyed(ONE, cluster="né").open(datagram) == (HEADER, b"payload")
     assert keyed(ONE, cluster="né", seed=4).seal(HEADER, b"payload") == datagram
+
+
+def test_a_system_without_the_cipher_is_said_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unsupported(key: bytes) -> None:
+        raise UnsupportedAlgorithm("not in FIPS mode")
+
+    monkeypatch.setattr("cryptography.hazmat.primitives.ciphers.aead.ChaCha20Poly1305", unsupported)
+    with pytest.raises(InvalidValue, match="ChaCha20-Poly1305"):
+        KeyedSeal("c", KeyRing([Key(bytes(32))]), random.Random(1).randbytes)

@@ -182,8 +182,8 @@ async def test_steps_of_a_file_that_come_too_early_name_who_is_cut_off(
         )
         await eventually(lambda: len(one.nodes()) == 2, "they met", limit=LIMIT)
         KeyFile(path).write(KeyRing([NEW]))
-        await eventually(lambda: "still seals what h1 send" in caplog.text, "said", limit=LIMIT)
-        assert f"key {NEW.id} is not held by h1: cut off" in caplog.text
+        await eventually(lambda: "still seals what 'h1' send" in caplog.text, "said", limit=LIMIT)
+        assert f"key {NEW.id} is not held by 'h1': cut off" in caplog.text
 
 
 async def test_keys_that_cannot_be_are_refused(network: SimulatedNetwork, autojump_clock: MockClock) -> None:

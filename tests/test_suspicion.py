@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gossipgroups.config import Config
-from gossipgroups.swim.suspicion import HEARD_SHARE, Suspicion, Suspicions
+from gossipgroups.swim.suspicion import Suspicion, Suspicions
 from gossipgroups.wire.messages import REFUSED, SILENT
 from tests.nodes import an_id
 
@@ -119,8 +119,8 @@ def test_accusers_that_are_needed_in_small_clusters(healthy: int, needed: int) -
 
 def test_who_still_hears_others_concludes() -> None:
     suspicion, wait = _met(), CONFIG.silent_timeout
-    assert not suspicion.concludes(8, 6, START + wait - 0.01, START + wait - 0.01)
-    assert suspicion.concludes(8, 6, START + wait * (1 - HEARD_SHARE) + 0.01, START + wait)
+    assert not suspicion.concludes(8, 6, True, START + wait - 0.01)
+    assert suspicion.concludes(8, 6, True, START + wait)
 
 
 def test_who_hears_nobody_waits_again_and_at_last_concludes_all_the_same() -> None:
@@ -129,9 +129,20 @@ def test_who_hears_nobody_waits_again_and_at_last_concludes_all_the_same() -> No
     for waits in range(1, 5):
         now = suspicion.deadline(8, 6)
         assert now == pytest.approx(START + 0.9 * waits)
-        assert not suspicion.concludes(8, 6, START, now)
+        assert not suspicion.concludes(8, 6, False, now)
     assert suspicion.deadline(8, 6) == START + SHORTEST
-    assert suspicion.concludes(8, 6, START, START + SHORTEST)
+    assert suspicion.concludes(8, 6, False, START + SHORTEST)
+
+
+def test_when_fewer_can_confirm_nobody_is_dead_at_once_for_that() -> None:
+    suspicions = Suspicions(CONFIG)
+    suspicions.begin(an_id(0), 0, START)
+    suspicions.confirm(an_id(0), an_id(1), SILENT, START)
+    assert suspicions.over(8, 6, True, START) == []
+    late = START + SHORTEST + 1
+    assert suspicions.over(8, 0, True, late) == [], "it could be dead since the shortest time"
+    assert suspicions.deadline(8, 0) == late + CONFIG.silent_timeout
+    assert suspicions.over(8, 0, True, late + CONFIG.silent_timeout) == [an_id(0)]
 
 
 def test_suspicions_that_wait_again_are_due_again() -> None:
@@ -141,10 +152,10 @@ def test_suspicions_that_wait_again_are_due_again() -> None:
         suspicions.confirm(an_id(0), an_id(number), SILENT, START)
     due = suspicions.deadline(8, 6)
     assert due == START + CONFIG.silent_timeout
-    assert suspicions.over(8, 6, START, due) == []
+    assert suspicions.over(8, 6, False, due) == []
     assert suspicions.deadline(8, 6) == due + CONFIG.silent_timeout
-    assert suspicions.over(8, 6, due, due + CONFIG.silent_timeout / 2) == []
-    assert suspicions.over(8, 6, due + CONFIG.silent_timeout, due + CONFIG.silent_timeout) == [an_id(0)]
+    assert suspicions.over(8, 6, True, due + CONFIG.silent_timeout / 2) == []
+    assert suspicions.over(8, 6, True, due + CONFIG.silent_timeout) == [an_id(0)]
 
 
 accusers = st.lists(st.tuples(st.integers(0, 5), st.sampled_from([SILENT, REFUSED])), max_size=20)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import ipaddress
 import math
+import random
 from types import MappingProxyType
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gossipgroups.errors import GossipError, InvalidValue, LimitExceeded
+from gossipgroups.keys import Key
 from gossipgroups.url import (
     DEFAULT_PORT,
     MAX_OPTIONS,
@@ -291,6 +294,40 @@ def test_numeric_hosts_are_canonical(host: str) -> None:
     assert parse_endpoint(host, default_port=1)[0] == ipaddress.ip_address(host).compressed
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "gossip://KEY@h:7946/blue",
+        "gossip://user:KEY@h:7946/blue",
+        "gossip://h:99999/blue?keys=KEY",
+        "gossip://h:7946/blue?key=KEY",
+        "gossip://h:7946/blue?Keys=base64:KEY",
+        "gossip://h:7946/blue?keys=a&keys=KEY",
+        "gossip://h:7946/blue?bind=KEY",
+        "gossip://h:7946/blue?keys=k#KEY",
+        "other://h/?keys=KEY",
+    ],
+)
+def test_a_key_in_a_url_is_refused_and_not_repeated(text: str) -> None:
+    for number in range(100):
+        key = Key(number.to_bytes(32, "big") if number < 3 else random.Random(number).randbytes(32)).text
+        for written in {key, key.rstrip("="), quote(key, safe=""), quote(key)}:
+            with pytest.raises(InvalidValue, match="key itself") as caught:
+                parse_url(text.replace("KEY", written))
+            assert written not in str(caught.value)
+            assert key.rstrip("=") not in str(caught.value)
+            assert caught.value.__cause__ is None
+
+
+def test_what_is_no_key_is_repeated() -> None:
+    for text, shown in (
+        ("gossip://h:99999/blue", "99999"),
+        ("gossip://h:1/c?preset=d670460b4b4aece5915caf5c68d12f560a9fe3e4", "d670460b"),
+    ):
+        with pytest.raises(InvalidValue, match=shown):
+            parse_url(text)
+
+
 def test_keys_are_named_by_their_place() -> None:
     url = parse_url("gossip://a:1/c?keys=/etc/cluster.keys")
     assert url.keys == "/etc/cluster.keys"
@@ -301,7 +338,7 @@ def test_keys_are_named_by_their_place() -> None:
         "QUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUE=",
         "QUFBQUFBQUFB+UFBQUFBQUFBQUFBQUFBQUFBQUFBQUE",
     ):
-        with pytest.raises(InvalidValue, match="keys is") as caught:
+        with pytest.raises(InvalidValue, match=r"keys is empty|key itself") as caught:
             parse_url(f"gossip://a:1/c?keys={wrong}")
         assert len(wrong) < 9 or wrong not in str(caught.value)
     assert parse_url("gossip://a:1/c").keys is None

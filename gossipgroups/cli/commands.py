@@ -21,12 +21,28 @@ from gossipgroups.cli.node import Plan, run_node
 from gossipgroups.cli.running import run
 from gossipgroups.config import PRESETS
 from gossipgroups.errors import InvalidValue
+from gossipgroups.key_source import KEY_ITSELF
+from gossipgroups.keys import looks_like_key
 
 _SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 _as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 
 
-@click.group(context_settings=_SETTINGS)
+class Discreet(click.Group):
+    """Repeats no key that was given where none belongs."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command. Raises what it does, without a key in the message."""
+        try:
+            return super().invoke(ctx)
+        except click.ClickException as error:
+            if looks_like_key(error.message):
+                kind = click.UsageError if isinstance(error, click.UsageError) else click.ClickException
+                raise kind(KEY_ITSELF) from None
+            raise
+
+
+@click.group(cls=Discreet, context_settings=_SETTINGS)
 @click.version_option(__version__, "-V", "--version", prog_name="gossipgroups")
 def gossipgroups() -> None:
     """Group membership between processes, without a server.

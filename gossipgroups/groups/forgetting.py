@@ -34,7 +34,8 @@ class Tombstones:
         self._replica = replica
         self._forget_after = forget_after
         self._since: dict[int, float] = {}
-        self._deadline = inf
+        self.deadline = inf
+        """When something may have to be dropped next; infinity when nothing may."""
 
     def __len__(self) -> int:
         return len(self._since)
@@ -62,18 +63,13 @@ class Tombstones:
 
     def expired(self, now: float) -> list[Register]:
         """Registers to drop now."""
-        if now < self._deadline:
+        if now < self.deadline:
             return []
         old = [key for key, since in self._since.items() if since + self._forget_after <= now]
         for key in old:
             del self._since[key]
-        self._deadline = min(self._since.values(), default=inf) + self._forget_after
+        self.deadline = min(self._since.values(), default=inf) + self._forget_after
         return [self._replica.by_hash[key] for key in old if key in self._replica.by_hash]
-
-    @property
-    def deadline(self) -> float:
-        """When something may have to be dropped next; infinity when nothing has."""
-        return self._deadline
 
     def _dependents(self, register: Register) -> Iterable[Register]:
         """Presences that may be spent, or not any more, because of this register."""
@@ -90,5 +86,4 @@ class Tombstones:
                 self._since.pop(register.hash, None)
             elif register.hash not in self._since:
                 self._since[register.hash] = now - age
-                expiry = now - age + self._forget_after
-                self._deadline = min(self._deadline, expiry)
+                self.deadline = min(self.deadline, now - age + self._forget_after)

@@ -51,6 +51,11 @@ class Curve:
             [1 - (1 - one) * (1 - two) for one, two in zip(self.values, other.values, strict=True)],
         )
 
+    def blend(self, other: Curve, share: float) -> Curve:
+        """This with a probability, and otherwise the other."""
+        pairs = zip(self.values, other.values, strict=True)
+        return Curve(self.step, [share * one + (1 - share) * two for one, two in pairs])
+
     def power(self, exponent: float) -> Curve:
         """When so many independent ones like this have happened."""
         return Curve(self.step, [value**exponent for value in self.values])

@@ -13,10 +13,11 @@ from gossipgroups.config import Config
 from gossipgroups.ids import NodeId
 from gossipgroups.plan.curve import Curve
 from gossipgroups.plan.network import Atoms, Network
-from gossipgroups.plan.spreading import heard, last, settling
+from gossipgroups.plan.spreading import heard, settling
 from gossipgroups.plan.traffic import stray_datagrams
 from gossipgroups.swim.detector import SPARE_CORROBORATORS
-from gossipgroups.swim.suspicion import HEARD_SHARE, Suspicion
+from gossipgroups.swim.hearing import LATELY
+from gossipgroups.swim.suspicion import Suspicion
 from gossipgroups.wire.messages import REFUSED, SILENT
 
 
@@ -55,7 +56,7 @@ def process_crash(config: Config, network: Network, nodes: int) -> Wait:
         # By its own count, or by hearing of the death and asking the port itself.
         return learnt.either(learnt.mixed(refused))
 
-    settles = last(settling(config, network, survivors, dies), survivors)
+    settles = settling(config, network, survivors, dies).last
     delays = _sums(_first_refusal(config, network, survivors), timeout, settles)
     return Wait(config.probe_period, delays, arrives**2 * stray_datagrams(config, network, nodes))
 
@@ -73,7 +74,7 @@ def machine_crash(config: Config, network: Network, nodes: int) -> Wait:
         own = Curve(learnt.step, [(1 - deaf) * value for value in learnt.values])
         return own.either(learnt.later(network.wait(config)))
 
-    settles = last(settling(config, network, survivors, dies), survivors)
+    settles = settling(config, network, survivors, dies).last
     return Wait(config.probe_period, _sums(((failure, 1.0),), timeout, settles))
 
 
@@ -114,7 +115,7 @@ def _corroborators_hear(config: Config, network: Network, survivors: int) -> lis
 
 def _deaf(config: Config, network: Network) -> float:
     """The probability that a node has heard no live one lately, by its own probe or by that of another."""
-    window = min(1.0, HEARD_SHARE * config.silent_timeout / config.probe_period)
+    window = min(1.0, LATELY * config.silent_timeout / config.probe_period)
     return (1 - window * network.arrives**2) * (1 - window * network.arrives)
 
 

@@ -13,7 +13,7 @@ from gossipgroups.errors import InvalidValue
 from gossipgroups.plan.detection import machine_crash, process_crash
 from gossipgroups.plan.memory import Largest, held, largest
 from gossipgroups.plan.network import Network
-from gossipgroups.plan.spreading import last, settling
+from gossipgroups.plan.spreading import settling
 from gossipgroups.plan.traffic import Rate, change, false_suspicions, idle
 from gossipgroups.wire.messages import MAX_LIVE
 
@@ -79,7 +79,7 @@ def plan(
             raise InvalidValue(f"{name} is {value:,}: it must be 0 to {limit:,}")
     settles = settling(config, network, nodes)
     calm = settling(config, replace(network, loss=0.0), nodes)
-    told = last(settles, nodes)
+    told = settles.last
     process, machine = process_crash(config, network, nodes), machine_crash(config, network, nodes)
     return Plan(
         nodes=nodes,
@@ -91,8 +91,8 @@ def plan(
         change=Times(told.quantile(MEDIAN), told.quantile(LATE)),
         idle=idle(config, network, nodes, sealed=False),
         idle_sealed=idle(config, network, nodes, sealed=True),
-        change_cost=change(config, network, nodes, False, settles, calm),
-        change_cost_sealed=change(config, network, nodes, True, settles, calm),
+        change_cost=change(config, network, nodes, False, settles.each, calm.each),
+        change_cost_sealed=change(config, network, nodes, True, settles.each, calm.each),
         false_suspicions=false_suspicions(config, network, nodes),
         memory=held(nodes, groups, groups * members),
         largest=limits,

@@ -1,18 +1,20 @@
-"""How long a change takes until the last callback: its rumour among all nodes, then the barrier of settling.
+"""How long a change takes until the last callback: its rumour among all nodes, then the tree of settling.
 
-Law: mean-field. A node hears of news from any that has it: at once, again each gossip interval, with the
-first push of settling, and by being asked. The barrier has ceil(log2 n) levels; at each a node waits for one
-push, or, where that was lost, until it has asked. Both sides of a level know disjoint parts of the cluster,
-so they are independent, and the recursion over the levels is exact but for what is lost.
+Law: mean-field. A node hears of news from any that has it: at once, again each gossip interval, and by being
+asked. Up the tree a node waits for all below it, down it for the one above; where a push was lost, until who
+waits for it has asked. Those below one node are independent, so the recursion over the levels is exact but
+for what is lost.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import ceil, exp, log1p, log2
+from dataclasses import dataclass
+from math import exp, log1p
 
+from gossipgroups.collecting import BRANCHES
 from gossipgroups.config import Config
-from gossipgroups.convergence import RETRY_GROWTH
+from gossipgroups.convergence import ASKED, IMPATIENCE, LONGEST_RETRY, RETRY_GROWTH
 from gossipgroups.plan.curve import Curve
 from gossipgroups.plan.network import Atoms, Network
 from gossipgroups.swim.dissemination import retransmit_limit
@@ -25,45 +27,42 @@ LONGER = 2
 LONGEST = 1000.0
 RETRIES = 12
 """Times that a node asks, as far as anybody waits here."""
-EXCHANGES = 6
-"""Nodes whose bits one has after asking: its own, two that it asked, two that asked it, and a late push.
-The one constant here that was chosen by looking at the simulator: with one less, 128 nodes wait too long."""
+COMING = 2.5
+"""Hops after which the last bit has come from below that comes at once, chosen by looking at the simulator."""
 NEGLIGIBLE = 1e-6
+ALMOST = 1 - NEGLIGIBLE
 
 Dying = Callable[[Curve], Curve]
 """Turns the time at which a node hears of a suspicion or death into that at which it holds the node dead."""
 
 
-def levels(nodes: int) -> int:
-    """Hops of the barrier."""
-    return ceil(log2(nodes)) if nodes > 1 else 0
+@dataclass(frozen=True, slots=True)
+class Settling:
+    """When a change has settled, in seconds after the first node has made or held it."""
+
+    each: Curve
+    """At one node."""
+    last: Curve
+    """At the last of all."""
 
 
-def settling(config: Config, network: Network, nodes: int, dying: Dying | None = None) -> Curve:
-    """When one node knows that all have it, in seconds after the first has.
+def settling(config: Config, network: Network, nodes: int, dying: Dying | None = None) -> Settling:
+    """When a change settles among so many nodes.
 
     Without `dying` it is a change that its own datagrams tell; a death is believed when its time has come.
     """
-    horizon = (levels(nodes) + 4) * 6 * network.hop
+    horizon = (2 * len(_depths(nodes)) + 4) * 6 * network.hop
     while True:
         learnt = heard(config, network, nodes, horizon / GRID)
         early = 0.0
         if dying is not None:
             learnt = dying(learnt)
-            # A first push that comes before its receiver has learnt the death says nothing to it.
+            # A push that comes before its receiver has learnt the death says nothing to it.
             early = learnt.sooner_by(network.hop)
-        curve = settled(config, network, nodes, learnt, early)
-        if last(curve, nodes).values[-1] >= ENOUGH or horizon > LONGEST:
-            return curve
+        found = _settled(config, network, nodes, learnt, early)
+        if found.last.values[-1] >= ENOUGH or horizon > LONGEST:
+            return found
         horizon = max(LONGER * horizon, 4 * config.settle_retry)
-
-
-def last(curve: Curve, nodes: int) -> Curve:
-    """When the last of so many has settled; `curve` is that of each.
-
-    A node waits for a tree of n - 1 pushes, and there are as many for each level: a loss anywhere counts.
-    """
-    return curve.power(max(1, levels(nodes)))
 
 
 def heard(config: Config, network: Network, nodes: int, step: float) -> Curve:
@@ -73,13 +72,16 @@ def heard(config: Config, network: Network, nodes: int, step: float) -> Curve:
     arrives, fraction, reached = network.arrives, [1 / nodes], [0.0]
     delays = [(seconds / step, p) for seconds, p in network.hops()]
     fanout = min(config.fanout, nodes - 1)
-    told = -nodes * log1p(-min(arrives * fanout / (nodes - 1), 1 - NEGLIGIBLE))
-    # What is told at once, and with the first push, uses up tellings. Where none are left, whoever has not
-    # heard is asked about a view that it lacks, and repairs that when nothing else has changed lately.
-    spare = retransmit_limit(config.retransmit_multiplier, nodes) - fanout - 1
+    told = -nodes * log1p(-min(arrives * fanout / (nodes - 1), ALMOST))
+    # What is told at once, and on the way up, uses up tellings. Where none are left, whoever has not heard is
+    # asked about a view that it lacks, and repairs that when nothing else has changed lately.
+    pushed = 0 if nodes <= 1 + BRANCHES else 1
+    spare = retransmit_limit(config.retransmit_multiplier, nodes) - fanout - pushed
     again = [int(config.gossip_interval * each / step) for each in range(1 + max(0, spare) // config.fanout)]
     silent_for = 0.0 if spare > 0 else config.gossip_interval
-    asked = [int(each / step) for each in _asking_times(config) if each >= silent_for]
+    # The wait begins anew with each bit that comes from below.
+    coming = COMING * network.hop
+    below = [int((each + coming) / step) for each in asking_times(config, IMPATIENCE) if each >= silent_for]
     pressure = 0.0
 
     def at(place: float) -> float:
@@ -96,53 +98,65 @@ def heard(config: Config, network: Network, nodes: int, step: float) -> Curve:
 
     for place in range(1, GRID + 1):
         reached.append(sum(p * at(place - delay) for delay, p in delays))
-        # Whoever asks, asks one at random, and one that it misses: those that have not heard are among these.
-        missing = nodes * (1 - fraction[-1]) + 1
         pressure += told * began(place, again)
-        pressure += nodes * arrives * began(place, asked) * (1 / nodes + 1 / missing)
-        missed = (1 - 1 / nodes) * exp(-pressure) * (1 - arrives * reached[-1])
+        # The one above asks some of those below that have not been heard: few others are among these.
+        missing = max(1.0, BRANCHES * (1 - fraction[-1]))
+        pressure -= min(1.0, ASKED / missing) * log1p(-min(arrives, ALMOST)) * began(place, below)
+        missed = (1 - 1 / nodes) * exp(-pressure)
         fraction.append(max(fraction[-1], 1 - missed))
     return Curve(step, fraction)
 
 
-def settled(config: Config, network: Network, nodes: int, learnt: Curve, early: float) -> Curve:
-    """When one node knows that all have it, each of which learnt it after `learnt`.
-
-    `early` is the share of the first pushes that come to nothing.
-    """
-    lost = 1 - network.arrives**nodes
-    # It asks two, and two ask it, as far as something was lost for them too.
-    exchanged = 1 - (1 - network.arrives**2) ** 2 * (1 - network.arrives * lost) ** 2
-    curve = learnt
-    for level in range(levels(nodes)):
-        arrives = network.arrives * (1 - early if level == 0 else 1)
-        received = tuple((seconds, p * arrives) for seconds, p in network.hops())
-        # The bits of so many are wanted, and each that is asked holds about half of all.
-        enough = (1 - 0.5**EXCHANGES) ** (1 << level)
-        rescued = tuple(
-            (seconds + 2 * network.hop, p * (1 - arrives))
-            for seconds, p in _rescue(config, exchanged, enough)
-        )
-        curve = curve.both(curve.mixed((*received, *rescued)))
-    return curve
-
-
-def _rescue(config: Config, exchanged: float, enough: float) -> Atoms:
-    """Seconds until asking has made up for a lost push. Bits that are not enough begin the waits anew."""
-    first, *others = _asking_times(config)
-    rescue = [(first, exchanged * enough), (2 * first, exchanged * (1 - enough))]
-    left = 1 - exchanged
-    for at in others:
-        rescue.append((at, left * exchanged))
-        left *= 1 - exchanged
-    return (*rescue, (others[-1], left))
+def _settled(config: Config, network: Network, nodes: int, learnt: Curve, early: float) -> Settling:
+    """When it has settled, where each node learnt it after `learnt`. `early` pushes come to nothing."""
+    depths = _depths(nodes)
+    answered = network.arrives**2
+    up = _pushes(network, network.arrives * (1 - early), asking_times(config, IMPATIENCE), answered)
+    down = _pushes(network, network.arrives, asking_times(config, 1.0), answered)
+    full = learnt
+    spread = Curve(learnt.step, [1.0] * len(learnt.values))
+    for above, below in zip(depths[-2::-1], depths[:0:-1], strict=True):
+        # Some of those above have as many below as they can, the others none.
+        share = below / (BRANCHES * above) if above > 1 else 1.0
+        children = min(BRANCHES, below)
+        waited = learnt.both(full.mixed(up).power(children))
+        full = waited.blend(learnt, share)
+        told = spread.mixed(down).power(children)
+        spread = told.blend(Curve(told.step, [1.0] * len(told.values)), share)
+    each = [full]
+    for _ in depths[1:]:
+        each.append(each[-1].mixed(down))
+    columns = zip(*(curve.values for curve in each), strict=True)
+    mean = [sum(n * value for n, value in zip(depths, column, strict=True)) / nodes for column in columns]
+    return Settling(Curve(learnt.step, mean), full.mixed(spread.atoms(100)))
 
 
-def _asking_times(config: Config) -> list[float]:
-    """Seconds after a change at which a node that does not settle asks."""
+def _depths(nodes: int) -> list[int]:
+    """How many nodes there are at each depth of the tree."""
+    depths, left, room = [], nodes, 1
+    while left > 0:
+        depths.append(min(left, room))
+        left -= room
+        room *= BRANCHES
+    return depths
+
+
+def _pushes(network: Network, arrives: float, asking: list[float], answered: float) -> Atoms:
+    """Seconds from a push until it is there, or its receiver has asked for it."""
+    delays = [(seconds, p * arrives) for seconds, p in network.hops()]
+    left, now = 1 - arrives, answered
+    for at in asking:
+        delays.append((at + 2 * network.hop, left * now))
+        # From the second time on two more are asked.
+        left, now = left * (1 - now), 1 - (1 - answered) ** 3
+    return (*delays, (asking[-1] + 2 * network.hop, left))
+
+
+def asking_times(config: Config, share: float) -> list[float]:
+    """Seconds after a change at which a node asks that does not settle; `share` of the waits."""
     times, at, wait = [], 0.0, config.settle_retry
     for _ in range(RETRIES):
-        at += wait
+        at += share * wait
         times.append(at)
-        wait = min(2 * wait, RETRY_GROWTH * config.settle_retry)
+        wait = min(RETRY_GROWTH * wait, LONGEST_RETRY * config.settle_retry)
     return times

@@ -14,7 +14,7 @@ from gossipgroups.config import Config
 from gossipgroups.ids import Address, NodeId
 from gossipgroups.plan.curve import Curve
 from gossipgroups.plan.network import Network
-from gossipgroups.plan.spreading import levels
+from gossipgroups.plan.spreading import asking_times
 from gossipgroups.registers import NodeRegister, PresenceRegister
 from gossipgroups.status import Status
 from gossipgroups.swim.dissemination import retransmit_limit
@@ -37,8 +37,6 @@ from gossipgroups.wire.seal import SEAL_BYTES, TAGGED_BYTES
 
 IP_BYTES = 28
 """Headers of IPv4 and UDP."""
-RETRIES = 12
-"""Rounds of asking that are counted."""
 _A, _B = NodeId(b"a" * 8), NodeId(b"b" * 8)
 _FULL = 2**64 - 1
 _PING, _ACK = Ping(2**31, _FULL, 2**20), Ack(2**31, _FULL)
@@ -94,22 +92,22 @@ def change(config: Config, network: Network, nodes: int, sealed: bool, settles: 
 
     `settles` is when it has settled, `calm` when it would have without loss: it asks for what was lost only.
     """
-    waits = [retry * config.settle_retry for retry in range(1, RETRIES)]
-    rounds = sum(max(0.0, calm.at(wait) - settles.at(wait)) for wait in waits)
     news = min(config.fanout, nodes - 1)
-    pushes = levels(nodes)
-    # Some that news goes to are pushed to as well, in the same datagram.
-    shared = news * pushes / (2 * (nodes - 1))
-    asks = 2 * rounds * (1 + network.arrives)
-    datagrams = news + pushes - shared + asks
+    # Up the tree and down, less what goes to somebody to whom news goes as well.
+    pushes = 2 * (nodes - 1) / nodes - news / (nodes - 1)
+    asks = network.loss
+    for at in asking_times(config, 1.0):
+        asks += max(0.0, calm.at(at) - settles.at(at))
+    asks *= 1 + network.arrives
     entry = Settling(_FULL, [Entry("workers", 300, _FULL, bytes((nodes + 7) // 8))])
-    empty = _sent((), sealed)
-    told = min(datagrams, retransmit_limit(config.retransmit_multiplier, nodes))
+    empty = _sent((), sealed).bytes
+    # What has settled is not told any more on the way down.
+    told = min(news + 1.0, retransmit_limit(config.retransmit_multiplier, nodes))
     return Rate(
-        datagrams,
-        datagrams * empty.bytes
-        + (pushes + asks) * (_sent([entry], sealed).bytes - empty.bytes)
-        + told * (_sent([_JOINED], sealed).bytes - empty.bytes),
+        news + pushes + asks,
+        (news + pushes + asks) * empty
+        + (2 * (nodes - 1) / nodes + asks) * (_sent([entry], sealed).bytes - empty)
+        + told * (_sent([_JOINED], sealed).bytes - empty),
     )
 
 

@@ -19,6 +19,7 @@ from gossipgroups.status import Status
 from gossipgroups.swim import awareness as evidence_of
 from gossipgroups.swim.awareness import Awareness
 from gossipgroups.swim.dissemination import RumourQueue
+from gossipgroups.swim.hearing import Hearing
 from gossipgroups.swim.live import LiveSet
 from gossipgroups.swim.order import ProbeOrder
 from gossipgroups.swim.parts import Part
@@ -87,8 +88,7 @@ class Detector:
         """Probes that failed within the last period: an ack of theirs is still a round trip."""
         self._relays = Relays(outbox)
         self._round_trips = RoundTrips(config)
-        self.heard_at = -inf
-        """When another live node was heard last."""
+        self.hearing = Hearing(config.silent_timeout)
         self.numbers = Numbers(random)
         self.order: ProbeOrder | ShuffledOrder = ProbeOrder(me, config.probe_period)
         self.awareness = Awareness(config.awareness_limit)
@@ -303,9 +303,11 @@ class Detector:
         if self._late:
             since = now - self._config.probe_period
             self._late = {number: late for number, late in self._late.items() if late.begun > since}
-        self._relays.tick(now)
+        if self._relays:
+            self._relays.tick(now)
         if self.suspicions:
-            for node_id in self.suspicions.over(len(self._live), self._healthy(), self.heard_at, now):
+            hears = self.hearing.is_steady(now)
+            for node_id in self.suspicions.over(len(self._live), self._healthy(), hears, now):
                 self._learn(self._replica.nodes[node_id].become(Status.DEAD), now)
 
     def deadline(self, now: float) -> float:
@@ -314,7 +316,7 @@ class Detector:
         due = inf if following is None else following[1]
         for probe in self._probes.values():
             due = min(due, probe.deadline)
-        for relay in self._relays:
+        for relay in self._relays.values():
             due = min(due, relay.deadline)
         if self.suspicions:
             due = min(due, self.suspicions.deadline(len(self._live), self._healthy()))
@@ -329,7 +331,7 @@ class Detector:
         return suspicion is not None and suspicion.accusers.get(self._me) == evidence
 
     def _under_way(self) -> list[Probe | Relay]:
-        return [*self._probes.values(), *self._relays]
+        return [*self._probes.values(), *self._relays.values()]
 
     def _ping(self, register: NodeRegister, number: int, now: float) -> None:
         target, peer = register.node_id, register.peer

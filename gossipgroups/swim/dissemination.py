@@ -7,8 +7,8 @@ of the same key takes the older one's place. The queue never holds more rumours 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator
+from functools import lru_cache
 from math import ceil, log10
-from typing import Any
 
 import msgpack
 
@@ -37,6 +37,7 @@ Age = Callable[[Register], int]
 """Seconds since a register was spent; 0 for one that is not."""
 
 
+@lru_cache
 def retransmit_limit(multiplier: int, live: int) -> int:
     """How often a rumour is told by each node: multiplier · ceil(log10(n + 1))."""
     return multiplier * ceil(log10(live + 1))
@@ -45,7 +46,7 @@ def retransmit_limit(multiplier: int, live: int) -> int:
 class Rumour:
     """One thing to tell."""
 
-    __slots__ = ("chatter", "counts", "item", "scope", "size")
+    __slots__ = ("chatter", "counts", "item", "scope", "size", "value")
 
     def __init__(self, item: Register | Accusation, scope: Scope | None = None, counts: int = 1) -> None:
         self.item = item
@@ -53,7 +54,9 @@ class Rumour:
         """As how many tellings one counts."""
         self.scope = scope
         self.chatter = _is_chatter(item)
-        self.size = len(_pack(item if isinstance(item, Accusation) else item.packed))
+        self.value = item if isinstance(item, Accusation) else item.packed
+        """What travels of it, before it is packed."""
+        self.size = len(_pack(self.value))
 
 
 def _is_chatter(item: Register | Accusation) -> bool:
@@ -97,12 +100,14 @@ class RumourQueue:
 
     def add(self, register: Register, told: int = 0) -> None:
         """Tell a register, as if it had been told so often already."""
+        self.drop(register.key)
         self._put(register.key, Rumour(register, _scope(register)), told)
 
     def accuse(self, accusation: Accusation, *, confirms: bool = False) -> None:
         """Tell an accusation; one that only confirms another half as often."""
-        rumour = Rumour(accusation, counts=2 if confirms else 1)
-        self._put((accusation.subject, accusation.accuser), rumour, 0)
+        key = (accusation.subject, accusation.accuser)
+        self.drop(key)
+        self._put(key, Rumour(accusation, counts=2 if confirms else 1), 0)
 
     def drop(self, key: Hashable) -> None:
         """Stop telling what stands under a key."""
@@ -125,10 +130,8 @@ class RumourQueue:
         chosen: list[tuple[int, Hashable, Rumour]] = []
         for told in sorted(self._tiers):
             for key, rumour in self._tiers[told].items():
-                cost = telling.cost(rumour)
-                if cost <= room and len(chosen) < MAX_ENTRIES:
+                if len(chosen) < MAX_ENTRIES and (cost := telling.put(rumour, room)):
                     room -= cost
-                    telling.add(rumour)
                     chosen.append((told, key, rumour))
                 if room < _SMALLEST:
                     break
@@ -145,7 +148,7 @@ class RumourQueue:
             yield from tier.items()
 
     def _put(self, key: Hashable, rumour: Rumour, told: int) -> None:
-        self.drop(key)
+        """Put in what is not there."""
         self._told[key] = told
         self.fresh_chatter += rumour.chatter and not told
         self._tiers.setdefault(told, {})[key] = rumour
@@ -156,37 +159,33 @@ class _Telling:
 
     def __init__(self, age: Age) -> None:
         self._age = age
-        self._registers: list[bytes] = []
-        self._spent: list[bytes] = []
+        self._registers: list[bytes | Accusation] = []
+        self._spent: list[bytes | Accusation] = []
         self._ages: list[int] = []
-        self._accusations: list[Accusation] = []
+        self._accusations: list[bytes | Accusation] = []
 
-    def cost(self, rumour: Rumour) -> int:
-        """The bytes that a rumour adds."""
-        aged = not isinstance(rumour.item, Accusation) and self._age(rumour.item)
-        return rumour.size + (_AGE_BYTES if aged else 0) + (0 if self._has_section(rumour) else _OVERHEAD)
-
-    def add(self, rumour: Rumour) -> None:
-        """Put a rumour in."""
-        item = rumour.item
+    def put(self, rumour: Rumour, room: int) -> int:
+        """Put a rumour in if there is room; the bytes that it takes, or 0."""
+        item, section, age = rumour.item, self._registers, 0
         if isinstance(item, Accusation):
-            self._accusations.append(item)
+            section = self._accusations
         elif age := self._age(item):
-            self._spent.append(item.packed)
+            section = self._spent
+        cost = rumour.size + (_AGE_BYTES if age else 0) + (0 if section else _OVERHEAD)
+        if cost > room:
+            return 0
+        section.append(rumour.value)
+        if age:
             self._ages.append(age)
-        else:
-            self._registers.append(item.packed)
+        return cost
 
     def sections(self) -> list[bytes]:
         """What was put in, packed."""
-        fields: tuple[tuple[Any, ...], ...] = (
-            (KINDS[Rumours], self._registers),
-            (KINDS[Repair], self._spent, self._ages),
-            (KINDS[Accusations], self._accusations),
-        )
-        return [_pack(each) for each in fields if each[1]]
-
-    def _has_section(self, rumour: Rumour) -> bool:
-        if isinstance(rumour.item, Accusation):
-            return bool(self._accusations)
-        return bool(self._spent if self._age(rumour.item) else self._registers)
+        sections = []
+        if self._registers:
+            sections.append(_pack((KINDS[Rumours], self._registers)))
+        if self._spent:
+            sections.append(_pack((KINDS[Repair], self._spent, self._ages)))
+        if self._accusations:
+            sections.append(_pack((KINDS[Accusations], self._accusations)))
+        return sections

@@ -21,6 +21,9 @@ from gossipgroups.swim.live import LiveSet
 CLOCK_STEPS = 256
 """Steps of the probe clock in one period, as carried in pings."""
 
+HIGHEST_HEARD = (MAX_COUNTER + 1) // 2
+"""Clocks from here on are not taken over: they would soon begin anew, and nobody's has counted so far."""
+
 
 def skip(round_: int, nodes: int) -> int:
     """s(r): how many places further on the probed node lies, 1 … nodes-1."""
@@ -57,6 +60,8 @@ class ProbeOrder:
 
     def hear(self, clock_untrusted: int, now: float) -> None:
         """Take over a clock that is ahead of ours."""
+        if clock_untrusted >= HIGHEST_HEARD:
+            return
         ahead = clock_untrusted / CLOCK_STEPS - now / self._period
         if ahead > self._ahead + 1 / CLOCK_STEPS:
             self._ahead = ahead

@@ -7,8 +7,6 @@ heard (Lifeguard, section IV.A).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from gossipgroups.ids import Address, NodeId, Peer
 from gossipgroups.swim.probe import Relay
 from gossipgroups.wire.codec import pack_section
@@ -21,27 +19,19 @@ NACK_AFTER = 0.8
 """Share of the probe time-out after which a relay says that it has no ack yet (memberlist's figure)."""
 
 
-class Relays:
-    """The pings that one node has under way for others. Times are on the node's clock."""
+class Relays(dict[int, Relay]):
+    """The pings that one node has under way for others, by number. Times are on the node's clock."""
+
+    __slots__ = ("_outbox",)
 
     def __init__(self, outbox: Outbox) -> None:
+        super().__init__()
         self._outbox = outbox
-        self._relays: dict[int, Relay] = {}
-
-    def __len__(self) -> int:
-        return len(self._relays)
-
-    def __iter__(self) -> Iterator[Relay]:
-        return iter(self._relays.values())
-
-    def get(self, number: int) -> Relay | None:
-        """The relay whose ping has this number."""
-        return self._relays.get(number)
 
     @property
     def full(self) -> bool:
         """Whether there is no room for another."""
-        return len(self._relays) >= RELAYS
+        return len(self) >= RELAYS
 
     def begin(
         self,
@@ -53,7 +43,7 @@ class Relays:
         until: float,
     ) -> None:
         """A ping with this number goes to the target's address for the origin of the request."""
-        self._relays[number] = Relay(
+        self[number] = Relay(
             request.target,
             target,
             origin,
@@ -64,9 +54,9 @@ class Relays:
 
     def on_ack(self, sender: NodeId, number: int, digest: int) -> None:
         """Pass on the target's ack."""
-        relay = self._relays.get(number)
+        relay = self.get(number)
         if relay is not None and sender == relay.target:
-            del self._relays[number]
+            del self[number]
             self._outbox.add(relay.origin, pack_section(Ack(relay.origin_number, digest)))
 
     def nack(self, relay: Relay) -> None:
@@ -77,8 +67,8 @@ class Relays:
 
     def tick(self, now: float) -> None:
         """Do what is due."""
-        for number, relay in list(self._relays.items()):
+        for number, relay in list(self.items()):
             if relay.until <= now:
-                del self._relays[number]
+                del self[number]
             elif relay.deadline <= now:
                 self.nack(relay)

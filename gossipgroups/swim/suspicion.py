@@ -17,20 +17,18 @@ from gossipgroups.wire.messages import REFUSED
 REFUSALS_NEEDED = 2
 """Accusers with a refused port: one may stand behind a firewall that rejects."""
 
-HEARD_SHARE = 0.75
-"""Share of the silent time-out in which another node must have been heard: not just with the accusations."""
-
 
 class Suspicion:
     """One suspect at one incarnation, with its accusers. Times are on the node's clock, in seconds."""
 
-    __slots__ = ("_config", "_counted", "_started", "_waits_from", "accusers", "incarnation")
+    __slots__ = ("_config", "_counted", "_spared_until", "_started", "_waits_from", "accusers", "incarnation")
 
     def __init__(self, incarnation: int, config: Config, now: float) -> None:
         self.incarnation = incarnation
         self._config = config
         self._started = now
         self._waits_from = now
+        self._spared_until = now
         self.accusers: dict[NodeId, int] = {}
         self._counted: list[float] = []
         """When each accuser was first counted."""
@@ -55,21 +53,27 @@ class Suspicion:
         `live` is the number of live nodes, `healthy` that of those which could still confirm: where there are
         too few of them, nobody waits for their word.
         """
-        met = min(self._config.confirmations, max(0, healthy))
-        patient = self._patient_deadline(live, healthy)
-        if len(self._counted) <= met:
-            return patient
-        return min(patient, max(self._counted[met], self._waits_from) + self._config.silent_timeout)
+        config = self._config
+        due = self._patient_deadline(live, healthy)
+        if self._is_refused(healthy):
+            return min(due, self._started + config.refused_timeout)
+        met = min(config.confirmations, max(0, healthy))
+        if len(self._counted) > met:
+            due = min(due, max(self._counted[met], self._waits_from) + config.silent_timeout)
+        return max(due, self._spared_until)
 
-    def concludes(self, live: int, healthy: int, heard_at: float, now: float) -> bool:
-        """Whether the suspect is dead now, at a node that last heard another one at `heard_at`."""
+    def spare(self, now: float) -> None:
+        """Fewer can confirm from now on: that alone must not end it at once."""
+        self._spared_until = now + self._config.silent_timeout
+
+    def concludes(self, live: int, healthy: int, hears: bool, now: float) -> bool:
+        """Whether the suspect is dead now, at a node that `hears` others, or does not."""
         if self.deadline(live, healthy) > now:
             return False
-        heard_since = now - HEARD_SHARE * self._config.silent_timeout
-        if now < self._patient_deadline(live, healthy) and heard_at < heard_since:
-            self._waits_from = now
-            return False
-        return True
+        if hears or self._is_refused(healthy) or now >= self._patient_deadline(live, healthy):
+            return True
+        self._waits_from = now
+        return False
 
     def _patient_deadline(self, live: int, healthy: int) -> float:
         config = self._config
@@ -80,9 +84,10 @@ class Suspicion:
         if confirmed < needed:
             share = log(confirmed + 1) / log(needed + 1)
             wait = shortest * (config.suspicion_max_factor * (1 - share) + share)
-        if self._refusals() >= max(1, min(REFUSALS_NEEDED, healthy + 1)):
-            wait = min(wait, config.refused_timeout)
         return self._started + wait
+
+    def _is_refused(self, healthy: int) -> bool:
+        return self._refusals() >= max(1, min(REFUSALS_NEEDED, healthy + 1))
 
     def _refusals(self) -> int:
         return sum(1 for evidence in self.accusers.values() if evidence == REFUSED)
@@ -91,12 +96,13 @@ class Suspicion:
 class Suspicions(dict[NodeId, Suspicion]):
     """All suspects of one node, by id."""
 
-    __slots__ = ("_config", "_first")
+    __slots__ = ("_config", "_first", "_healthy")
 
     def __init__(self, config: Config) -> None:
         super().__init__()
         self._config = config
         self._first: tuple[int, int, float] | None = None
+        self._healthy: float = inf
 
     def begin(self, node_id: NodeId, incarnation: int, now: float) -> None:
         """Suspect a node, anew if it was suspected at another incarnation."""
@@ -126,9 +132,14 @@ class Suspicions(dict[NodeId, Suspicion]):
             self._first = (live, healthy, min(times, default=inf))
         return self._first[2]
 
-    def over(self, live: int, healthy: int, heard_at: float, now: float) -> list[NodeId]:
+    def over(self, live: int, healthy: int, hears: bool, now: float) -> list[NodeId]:
         """The suspects whose time is over."""
+        if healthy < self._healthy and healthy <= self._config.confirmations:
+            self._first = None
+            for suspicion in self.values():
+                suspicion.spare(now)
+        self._healthy = healthy
         if self.deadline(live, healthy) > now:
             return []
         self._first = None
-        return [node_id for node_id, each in self.items() if each.concludes(live, healthy, heard_at, now)]
+        return [node_id for node_id, each in self.items() if each.concludes(live, healthy, hears, now)]

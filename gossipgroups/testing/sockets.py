@@ -19,7 +19,7 @@ import trio
 from gossipgroups.errors import InvalidValue
 from gossipgroups.ids import Address
 from gossipgroups.testing.medium import BOOKKEEPING_BYTES, REFUSAL_BYTES, Line, Medium
-from gossipgroups.transport.datagrams import MAX_BATCH, RECEIVE_BUFFER
+from gossipgroups.transport.datagrams import MAX_BATCH, QUOTED, RECEIVE_BUFFER
 
 MAX_DATAGRAM = 65_507
 """Bytes that UDP carries at most."""
@@ -32,8 +32,9 @@ class Letter:
 
     source: Address
     target: Address
-    datagram: bytes | None
-    """`None`: the source refused what the target had sent."""
+    datagram: bytes
+    refused: bool = False
+    """Whether the source refuses the datagram, which the target has sent."""
 
 
 class SimulatedDatagrams:
@@ -49,7 +50,7 @@ class SimulatedDatagrams:
         self._chance = chance
         self._received: deque[tuple[bytes, Address]] = deque()
         self._waiting_bytes = 0
-        self._refused: dict[Address, None] = {}
+        self._refused: list[tuple[Address, bytes]] = []
         self._readers = trio.lowlevel.ParkingLot()
         self._closed = False
         self._dead = False
@@ -75,9 +76,9 @@ class SimulatedDatagrams:
         self._carrier.send(Letter(self.address, address, datagram), len(datagram), self._chance)
         return True
 
-    def refused(self) -> list[Address]:
-        """Who has refused since the last call."""
-        refused, self._refused = list(self._refused), {}
+    def refused(self) -> list[tuple[Address, bytes]]:
+        """Who has refused since the last call, and the head of what."""
+        refused, self._refused = self._refused, []
         return refused
 
     async def readable(self) -> None:
@@ -100,8 +101,9 @@ class SimulatedDatagrams:
 
     def take(self, letter: Letter) -> bool:
         """Put what has come into the buffer; whether there was room."""
-        if letter.datagram is None:
-            self._refused[letter.source] = None
+        if letter.refused:
+            if len(self._refused) < MAX_BATCH:
+                self._refused.append((letter.source, letter.datagram[:QUOTED]))
         else:
             size = len(letter.datagram) + BOOKKEEPING_BYTES
             if self._waiting_bytes + size > RECEIVE_BUFFER:
@@ -206,9 +208,10 @@ class Carrier:
             if socket is not None:
                 if not socket.take(letter):
                     self.medium.tally["overflow"] += 1
-            elif letter.datagram is not None and letter.target.host not in self.silent:
+            elif not letter.refused and letter.target.host not in self.silent:
                 self.medium.tally["refused"] += 1
-                self._post(Letter(letter.target, letter.source, None), REFUSAL_BYTES, at, self._refusing)
+                refusal = Letter(letter.target, letter.source, letter.datagram, refused=True)
+                self._post(refusal, REFUSAL_BYTES, at, self._refusing)
 
     def _next_free(self, host: str) -> Address:
         count = LAST_PORT - FIRST_DRAWN_PORT + 1

@@ -14,6 +14,7 @@ import struct
 import sys
 from collections import deque
 from contextlib import suppress
+from functools import lru_cache
 from typing import Protocol
 from weakref import WeakSet
 
@@ -23,6 +24,9 @@ from gossipgroups.ids import Address, pack_address
 
 MAX_BATCH = 1024
 """Datagrams, or refusals, that one call returns at most: a flood must not keep the timers waiting."""
+
+QUOTED = 64
+"""Bytes of a refused datagram that are handed up: its header lies within."""
 
 RECEIVE_BUFFER = 4 * 1024 * 1024
 """Bytes asked of the kernel: what arrives while a process is stopped should wait, not be lost."""
@@ -81,11 +85,12 @@ class Datagrams(Protocol):
         than UDP carries, or this is closed. True promises nothing: datagrams get lost.
         """
 
-    def refused(self) -> list[Address]:
-        """The addresses whose port was reported unreachable since the last call, each once.
+    def refused(self) -> list[tuple[Address, bytes]]:
+        """The addresses whose port was reported unreachable since the last call, and what was sent there.
 
-        Evidence, not proof: over a network it is an ICMP message, which a rejecting firewall sends too and
-        others can forge. Always empty where the system does not tell.
+        Of that, as many first bytes as the report quotes, `QUOTED` at most. Evidence, not proof: over a
+        network it is an ICMP message, which a rejecting firewall sends too and others can forge. At most
+        `MAX_BATCH`; always empty where the system does not tell.
         """
 
     async def readable(self) -> None:
@@ -114,7 +119,10 @@ class KernelDatagrams:
         self._hears_refusals = _hear_refusals(sock)
         _kernel_sockets.add(sock)
         self._errors_wait = False
-        self._woken = False
+        self.descriptor = sock.fileno()
+        """What to wait for, in place of `readable`, while this is open."""
+        self.woken = False
+        """Whether the kernel has said, since the last `receive`, that something waits."""
         _ask_receive_buffer(sock, receive_buffer)
 
     def receive(self) -> list[tuple[bytes, Address]]:  # noqa: D102
@@ -132,11 +140,11 @@ class KernelDatagrams:
                     break
                 self._errors_wait = self._hears_refusals
             else:
-                received.append((datagram, Address(source[0], source[1])))
-        if self._woken and not received:
+                received.append((datagram, _address(source)))
+        if self.woken and not received:
             # Something woke us, so it was an error. Left in its queue it would wake us forever.
             self._errors_wait = self._hears_refusals
-        self._woken = False
+        self.woken = False
         return received
 
     def send(self, datagram: bytes, address: Address) -> bool:  # noqa: D102
@@ -153,26 +161,28 @@ class KernelDatagrams:
                 return True
         return False
 
-    def refused(self) -> list[Address]:  # noqa: D102
+    def refused(self) -> list[tuple[Address, bytes]]:  # noqa: D102
         if not self._errors_wait:
             return []
-        refused: dict[Address, None] = {}
+        refused = []
         for _ in range(MAX_BATCH):
             try:
-                _, ancillary, _, destination = self._socket.recvmsg(0, _ERROR_SPACE, socket.MSG_ERRQUEUE)
+                quoted, ancillary, _, destination = self._socket.recvmsg(
+                    QUOTED, _ERROR_SPACE, socket.MSG_ERRQUEUE
+                )
             except OSError:  # the queue is empty
                 self._errors_wait = False
                 break
             if any(map(_is_refusal, ancillary)):
-                refused[_address(destination)] = None
-        return list(refused)
+                refused.append((_address(destination), quoted))
+        return refused
 
     async def readable(self) -> None:  # noqa: D102
         descriptor = self._socket.fileno()
         if descriptor < 0:
             raise trio.ClosedResourceError("the socket was closed")
         await trio.lowlevel.wait_readable(descriptor)
-        self._woken = True
+        self.woken = True
 
     def close(self) -> None:  # noqa: D102
         descriptor = self._socket.fileno()
@@ -214,7 +224,7 @@ class TrioDatagrams:
         self._to_send.send_nowait((datagram, address))
         return True
 
-    def refused(self) -> list[Address]:  # noqa: D102
+    def refused(self) -> list[tuple[Address, bytes]]:  # noqa: D102
         return []
 
     async def readable(self) -> None:  # noqa: D102
@@ -303,6 +313,7 @@ def _bind_kernel(sock: socket.socket, bind: Address, receive_buffer: int) -> Dat
         raise
 
 
+@lru_cache(maxsize=4096)
 def _address(sockaddr: tuple[str, int] | tuple[str, int, int, int]) -> Address:
     """The address in a socket's words, without the flow label and scope that IPv6 adds."""
     return Address(sockaddr[0], sockaddr[1])

@@ -25,8 +25,10 @@ from gossipgroups.transport.datagrams import MAX_BATCH, Datagrams
 from gossipgroups.transport.following import follow_keys
 from gossipgroups.transport.lease import Lease
 from gossipgroups.transport.link import Call, Link, RingChange, Ticket, fail_all, settle
+from gossipgroups.transport.loop import entry_here, turns_of
 from gossipgroups.transport.network import Directory, Network
-from gossipgroups.transport.refusals import LimitLog, say_refused
+from gossipgroups.transport.refusals import LimitLog, RefusalLog
+from gossipgroups.transport.turns import Turns
 from gossipgroups.wire.seal import make_seal
 
 logger = logging.getLogger("gossipgroups")
@@ -51,9 +53,7 @@ class Driver:
         self._ring = None if link.settings.keys is None else ring_of(link.settings.keys)
         self._tickets: dict[int, Ticket] = {}
         self._queries: list[Call] = []
-        self._defect: Exception | None = None
         self._sequence = 0
-        self._sleep = trio.CancelScope()
         self._changed = trio.Event()
         self._joining = True
         self._join_by = float("inf")
@@ -62,8 +62,10 @@ class Driver:
         self._told = False
         self._lease = Lease(self._settings.lease, self._withdraw)
         self._limit_log = LimitLog(self._settings.name)
+        self._refusal_log: RefusalLog
         self._node: Node
         self._datagrams: Datagrams
+        self._turns: Turns
         self._seeds: Seeds
         self._directory: Directory | None = None
 
@@ -76,7 +78,8 @@ class Driver:
                 await self._open(nursery)
                 nursery.start_soon(self._join)
                 nursery.start_soon(self._refresh_seeds)
-                nursery.start_soon(self._lease.keep)
+                if self._settings.lease is not None:
+                    nursery.start_soon(self._lease.keep)
                 if isinstance(self._settings.keys, KeyFile):
                     nursery.start_soon(
                         follow_keys,
@@ -86,8 +89,8 @@ class Driver:
                         self._use_keys,
                         lambda: self._link.snapshot,
                     )
-                self._link.opened(trio.lowlevel.current_trio_token())
-                await self._loop()
+                self._link.opened(entry_here())
+                await self._turns.run()
                 self._warn_if_untold()
                 nursery.cancel_scope.cancel()
         except* (InvalidValue, SeedsUnreachable, OSError) as group:
@@ -106,6 +109,7 @@ class Driver:
         if not bind:
             raise InvalidValue(f"bind {settings.bind!r} does not resolve: give an address of this machine")
         self._datagrams = await network.bind(bind[0], nursery)
+        self._turns = turns_of(self._datagrams, self._turn)
         bound = self._datagrams.address
         directory = self._directory = network.directory(settings.cluster) if settings.seeds is None else None
         self._seeds = directory or StaticSeeds(settings.seeds or (), network.look_up)
@@ -125,6 +129,7 @@ class Driver:
             random=network.chance(bound),
             now=now,
         )
+        self._refusal_log = RefusalLog(settings.name, self._node.state, self._node.stats)
         if self._ring is None and network.open_to_strangers and not ip_address(bound.host).is_loopback:
             logger.warning(
                 "coordinator %r is bound to %s without keys: whoever can send there can take part, and forge "
@@ -142,7 +147,7 @@ class Driver:
         self._link.on_command = self._on_command
         self._link.on_query = self._on_query
         self._link.on_stop = self._on_stop
-        self._link.on_defect = self._on_defect
+        self._link.on_defect = self._turns.end
         self._link.on_renew = self._lease.renew
         self._link.on_keys = self._on_keys
         self._lease.renew()
@@ -152,18 +157,6 @@ class Driver:
         with trio.move_on_at(self._join_by):
             return await self._network.look_up(name)
         return ()
-
-    async def _loop(self) -> None:
-        while self._defect is None:
-            # One scope for many turns: moving its deadline costs less than a new one each time.
-            with trio.CancelScope() as self._sleep:
-                while True:
-                    self._turn()
-                    if self._finished():
-                        return
-                    self._reset_deadline()
-                    await self._datagrams.readable()
-        raise self._defect
 
     def _finished(self) -> bool:
         if not self._stopping:
@@ -181,22 +174,15 @@ class Driver:
                 self._settings.config.leave_timeout,
             )
 
-    def _reset_deadline(self) -> None:
-        deadline = self._deadline()
-        if deadline != self._sleep.deadline:
-            self._sleep.deadline = deadline
-
-    def _deadline(self) -> float:
-        return self._give_up_at if self._held_up else min(self._node.next_deadline(), self._give_up_at)
-
     @property
     def _held_up(self) -> bool:
         # Whoever stops a coordinator must not wait for ever: a stop is carried out all the same.
         return self._datagrams.stalled and not self._stopping
 
-    def _turn(self) -> None:
+    def _turn(self) -> float:
+        """Take a turn, unless held up; when the next is due."""
         if self._held_up:
-            return
+            return self._give_up_at
         node, datagrams = self._node, self._datagrams
         now = trio.current_time()
         for _ in range(BATCHES):
@@ -205,8 +191,8 @@ class Driver:
                 self._receive(datagram, source, now)
             if len(batch) < MAX_BATCH:
                 break
-        for address in datagrams.refused():
-            node.refused(address, now)
+        for address, quoted in datagrams.refused():
+            node.refused(address, quoted, now)
         node.tick(now)
         for datagram, address in node.datagrams(now):
             if not datagrams.send(datagram, address):
@@ -214,12 +200,15 @@ class Driver:
         if node.stats.over_limit:
             self._limit_log.say(node.state.replica)
         self._publish()
+        if self._finished():
+            self._turns.end()
+        return min(node.next_deadline(), self._give_up_at)
 
     def _receive(self, datagram_untrusted: bytes, source: Address, now: float) -> None:
         try:
             refused = self._node.receive(datagram_untrusted, source, now)
             if refused is not None:
-                say_refused(self._settings.name, self._node.stats, refused, source)
+                self._refusal_log.say(refused, datagram_untrusted, source, now)
         except Exception:
             # A defect of ours must cost one datagram, not the loop.
             self._node.stats.refused["internal error"] += 1
@@ -256,12 +245,6 @@ class Driver:
 
     # Calls from the link.
 
-    def _act(self) -> None:
-        self._turn()
-        self._reset_deadline()
-        if self._stopping:
-            self._sleep.cancel()
-
     def _on_command(self, command: Command, ticket: Ticket) -> None:
         if self._stopping:
             fail_all([ticket], CoordinatorClosed("the coordinator is stopping: start a new one"))
@@ -269,7 +252,7 @@ class Driver:
         if isinstance(command, Join):
             self._lease.renew()
         self._tickets[self._node.submit(command, trio.current_time())] = ticket
-        self._act()
+        self._turns.act()
 
     def _on_query(self, query: Call) -> None:
         self._queries.append(query)
@@ -287,11 +270,7 @@ class Driver:
 
     def _use_keys(self, ring: KeyRing) -> None:
         self._node.use_keys(ring, trio.current_time())
-        self._act()
-
-    def _on_defect(self, error: Exception) -> None:
-        self._defect = error
-        self._sleep.cancel()
+        self._turns.act()
 
     def _on_stop(self) -> None:
         if not self._stopping:
@@ -299,7 +278,7 @@ class Driver:
             self._stopping = True
             self._give_up_at = now + self._settings.config.leave_timeout
             self._node.leave(now)
-            self._act()
+            self._turns.act()
 
     # Joining, and looking for others ever after.
 
@@ -338,7 +317,7 @@ class Driver:
             addresses = await self._seeds.addresses()
             if not self._held_up:
                 self._node.seek(addresses, trio.current_time())
-                self._act()
+                self._turns.act()
 
     async def _end(self, error: BaseException | None) -> None:
         if hasattr(self, "_datagrams"):

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 import trio
 
+from gossipgroups.errors import some_of
 from gossipgroups.key_source import KeyFile
 from gossipgroups.keys import KeyRing
 from gossipgroups.snapshot import Snapshot
@@ -45,11 +46,11 @@ async def follow_keys(
         if ring is not None:
             logger.info("coordinator %r uses %r from now on", name, ring)
             if without := held().without_key(ring.ids[0]):
-                names = ", ".join(without)
+                names = some_of(without)
                 logger.warning("key %s is not held by %s: cut off until it is", ring.ids[0], names)
             for key_id in set(known.ids if known else ()).difference(ring.ids):
                 if users := held().sealing_with(key_id):
-                    names = ", ".join(users)
+                    names = some_of(users)
                     logger.warning(
                         "removed key %s still seals what %s send: unheard from now on", key_id, names
                     )

@@ -11,8 +11,8 @@ import os
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
-from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeVar
 
 import trio
@@ -26,8 +26,11 @@ from gossipgroups.key_source import KeySource
 from gossipgroups.keys import KeyRing
 from gossipgroups.snapshot import Snapshot
 from gossipgroups.stats import Stats
+from gossipgroups.transport.loop import call_in
 
 T = TypeVar("T")
+Entry = Callable[[Callable[[], object]], None]
+"""Lets the gossip loop call a function soon; from any thread. Raises `trio.RunFinishedError` at its end."""
 Delivery = Callable[[list[Event], int], None]
 """Takes events and the sequence number of the first of them; called in the gossip loop, must not block."""
 RingChange = Callable[[KeyRing, Snapshot], KeyRing]
@@ -83,7 +86,7 @@ class Link:
         """Done when it has stopped: whether others are known to have it."""
         self._pid = os.getpid()
         self._lock = threading.Lock()
-        self._token: trio.lowlevel.TrioToken | None = None
+        self._enter: Entry | None = None
         self._early: list[Call] = []
         self._closed = False
         self.on_command: Callable[[Command, Ticket], None] | None = None
@@ -162,23 +165,23 @@ class Link:
         self.check_process()
         call = Call(run, fail)
         with self._lock:
-            if self._token is None and not self._closed:
+            if self._enter is None and not self._closed:
                 self._early.append(call)
                 return
-        if self._closed or self._token is None:
+        if self._closed or self._enter is None:
             fail(CoordinatorClosed("the coordinator has stopped: start a new one"))
             return
         try:
-            self._token.run_sync_soon(self._take, call)
+            self._enter(partial(self._take, call))
         except trio.RunFinishedError:
             fail(CoordinatorClosed("the gossip loop has ended: start a new coordinator"))
 
     # In the gossip loop.
 
-    def opened(self, token: trio.lowlevel.TrioToken) -> None:
-        """The driver takes calls from now on."""
+    def opened(self, enter: Entry) -> None:
+        """The driver takes calls from now on, each as a function to call there."""
         with self._lock:
-            self._token = token
+            self._enter = enter
             early, self._early = self._early, []
         for call in early:
             self._take(call)
@@ -223,18 +226,7 @@ async def outcome(future: Future[T]) -> T:
     token = trio.lowlevel.current_trio_token()
     arrived = trio.Event()
 
-    def wake(_: Future[T]) -> None:
-        try:
-            here = trio.lowlevel.current_trio_token() is token
-        except RuntimeError:
-            here = False
-        if here:
-            arrived.set()
-            return
-        with suppress(trio.RunFinishedError):
-            token.run_sync_soon(arrived.set)
-
-    future.add_done_callback(wake)
+    future.add_done_callback(lambda _: call_in(token, arrived.set))
     await arrived.wait()
     return future.result()
 

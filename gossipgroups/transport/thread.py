@@ -14,16 +14,18 @@ from concurrent.futures import Future
 
 import trio
 
+from gossipgroups.transport.loop import host
+
 
 class GossipThread:
-    """A trio run in a thread of its own, for as long as it has anything to run."""
+    """A loop in a thread of its own, with a trio run as its guest, for as long as it has anything to run."""
 
     def __init__(self) -> None:
         self._running = 0
         self._lock = threading.Lock()
         self._ready: Future[tuple[trio.lowlevel.TrioToken, trio.Nursery]] = Future()
         self._done: trio.Event
-        self._thread = threading.Thread(target=trio.run, args=(self._main,), name="gossipgroups", daemon=True)
+        self._thread = threading.Thread(target=host, args=(self._main,), name="gossipgroups", daemon=True)
 
     def take(self) -> bool:
         """Reserve a place for one more task; false when the thread is ending already."""

@@ -24,7 +24,8 @@ from gossipgroups.wire.messages import (
     entry_fields,
 )
 
-_pack = msgpack.Packer(autoreset=True).pack
+_packer = msgpack.Packer(autoreset=True)
+_pack, _pack_array_header = _packer.pack, _packer.pack_array_header
 
 MAX_PAYLOAD = DATAGRAM_BYTES
 ARRAY_BYTES = 3
@@ -41,7 +42,7 @@ def _refuse(code: int, data: bytes) -> None:
 
 def pack_section(section: Section) -> bytes:
     """The bytes of one section, made once however many nodes it goes to."""
-    if isinstance(section, Settling | AskSettling):
+    if isinstance(section, (Settling, AskSettling)):
         fields = [entry_fields(entry) for entry in section.entries]
         return _pack((KINDS[type(section)], section.live, fields))  # type: ignore[no-any-return]
     return _pack((KINDS[type(section)], *section))  # type: ignore[no-any-return]
@@ -67,9 +68,7 @@ def split_entries(entries: Sequence[Entry]) -> list[list[Entry]]:
 
 def pack_payload(sections: Sequence[bytes]) -> bytes:
     """A payload of packed sections."""
-    count = len(sections)
-    head = bytes((0x90 | count,)) if count < 16 else b"\xdc" + count.to_bytes(2, "big")
-    return b"".join((head, *sections))
+    return b"".join((_pack_array_header(len(sections)), *sections))
 
 
 def unpack_payload(payload_untrusted: bytes) -> list[Section]:

@@ -59,13 +59,21 @@ class Outbox:
     def __contains__(self, peer: Peer) -> bool:
         return peer in self._parcels
 
+    @property
+    def number(self) -> int:
+        """That of the datagram that was sent last; 0 for none."""
+        return self._number
+
     def add(self, peer: Peer, section: bytes) -> None:
         """Send a packed section to a peer this turn."""
-        parcels = self._parcels.setdefault(peer, [])
-        if not parcels or not parcels[-1].has_room(section):
+        parcels = self._parcels.get(peer)
+        if parcels is None:
+            parcels = self._parcels[peer] = [_Parcel(self._room)]
+        elif not parcels[-1].has_room(section):
             parcels.append(_Parcel(self._room))
-        parcels[-1].sections.append(section)
-        parcels[-1].room -= len(section)
+        parcel = parcels[-1]
+        parcel.sections.append(section)
+        parcel.room -= len(section)
 
     def size_of(self, section: bytes) -> int:
         """Bytes of a datagram that holds this section alone."""
@@ -128,6 +136,8 @@ class Outbox:
                     self._number += 1
                     header = pack_header(self._sender, peer.node_id, self._number)
                     datagrams.append((self._seal.seal(header, pack_payload(parcel.sections)), peer.address))
-        for each in (self._parcels, self._members, self._limits, self._short):
-            each.clear()
+        self._parcels.clear()
+        self._members.clear()
+        self._limits.clear()
+        self._short.clear()
         return datagrams

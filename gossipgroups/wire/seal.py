@@ -18,7 +18,7 @@ from hashlib import blake2b
 from typing import Protocol
 
 from gossipgroups.config import DATAGRAM_BYTES
-from gossipgroups.errors import BadPacket
+from gossipgroups.errors import BadPacket, InvalidValue
 from gossipgroups.ids import encode_name
 from gossipgroups.keys import KEY_ID_BYTES, Entropy, Key, KeyRing
 from gossipgroups.wire.header import HEADER_BYTES
@@ -82,7 +82,8 @@ class TaggedSeal:
 
     def open(self, datagram_untrusted: bytes) -> tuple[bytes, bytes]:
         """The header and the payload of a datagram. Raises `BadPacket`."""
-        _check_head(datagram_untrusted, TAGGED, TAGGED_BYTES, "sealed")
+        if not TAGGED_BYTES < len(datagram_untrusted) <= DATAGRAM_BYTES or datagram_untrusted[0] != TAGGED:
+            raise BadPacket(_fault(datagram_untrusted, TAGGED, "sealed"))
         content = datagram_untrusted[1 + TAG_BYTES :]
         if self._tag(content) != datagram_untrusted[1 : 1 + TAG_BYTES]:
             raise BadPacket("cluster or checksum")
@@ -96,14 +97,22 @@ class KeyedSeal:
     overhead = SEAL_BYTES
 
     def __init__(self, cluster: str, ring: KeyRing, entropy: Entropy) -> None:
+        """Raises `InvalidValue` where the system has no such cipher."""
         # Loaded when the first key is: the package takes 10 MB that a program without keys can keep.
-        from cryptography.exceptions import InvalidTag  # noqa: PLC0415
+        from cryptography.exceptions import InvalidTag, UnsupportedAlgorithm  # noqa: PLC0415
         from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305  # noqa: PLC0415
 
         self._cluster = encode_name(cluster)
         self._entropy = entropy
         self._cipher = ChaCha20Poly1305
         self._invalid = InvalidTag
+        try:
+            self._cipher(bytes(32))
+        except UnsupportedAlgorithm:
+            raise InvalidValue(
+                "keys need ChaCha20-Poly1305, which the OpenSSL of the package cryptography does not have, "
+                "as in FIPS mode: use another build of it"
+            ) from None
         self.use(ring)
 
     def use(self, ring: KeyRing) -> None:
@@ -120,7 +129,8 @@ class KeyedSeal:
 
     def open(self, datagram_untrusted: bytes) -> tuple[bytes, bytes]:
         """The header and the payload of a datagram. Raises `BadPacket`."""
-        _check_head(datagram_untrusted, SEALED, SEAL_BYTES, "not sealed")
+        if not SEAL_BYTES < len(datagram_untrusted) <= DATAGRAM_BYTES or datagram_untrusted[0] != SEALED:
+            raise BadPacket(_fault(datagram_untrusted, SEALED, "not sealed"))
         head = datagram_untrusted[:SALTED]
         if head[1 : 1 + KEY_ID_BYTES] not in self._derivations:
             raise BadPacket("unknown key")
@@ -146,19 +156,26 @@ class KeyedSeal:
 
 
 _VERSIONS = {version: bytes((version,)) for version in (TAGGED, SEALED)}
+_HEADER_AT = {TAGGED: 1 + TAG_BYTES, SEALED: 1 + KEY_ID_BYTES}
 
 
-def _check_head(datagram_untrusted: bytes, version: int, overhead: int, if_other: str) -> None:
-    if not 1 <= len(datagram_untrusted) <= DATAGRAM_BYTES:
-        raise BadPacket("size")
-    if datagram_untrusted[0] != version:
-        raise BadPacket(if_other if datagram_untrusted[0] in _VERSIONS else "version")
-    if len(datagram_untrusted) <= overhead:
-        raise BadPacket("size")
+def _fault(datagram_untrusted: bytes, version: int, if_other: str) -> str:
+    """What is wrong with a datagram that has not this version, or not its size."""
+    if not 1 <= len(datagram_untrusted) <= DATAGRAM_BYTES or datagram_untrusted[0] == version:
+        return "size"
+    return if_other if datagram_untrusted[0] in _VERSIONS else "version"
 
 
 def _derivation(key: Key) -> blake2b:
     return blake2b(key=key.secret, digest_size=32, person=b"gossipgroups key")
+
+
+def quoted_header(quoted_untrusted: bytes) -> bytes | None:
+    """The header of what begins as a datagram, which nothing proves; `None` if it is too short, or none."""
+    at = _HEADER_AT.get(quoted_untrusted[0]) if quoted_untrusted else None
+    if at is None or len(quoted_untrusted) < at + HEADER_BYTES:
+        return None
+    return quoted_untrusted[at : at + HEADER_BYTES]
 
 
 def make_seal(cluster: str, ring: KeyRing | None, entropy: Entropy) -> Seal:

@@ -20,6 +20,11 @@ class Window:
         self._highest = 0
         self._seen = 1
 
+    @property
+    def highest(self) -> int:
+        """The highest number seen; 0 for none."""
+        return self._highest
+
     def begin_at(self, number: int) -> None:
         """Count all that is below a number as seen."""
         self._highest, self._seen = number - 1, _MASK

@@ -1,8 +1,7 @@
 """Admission: what nodes take in, and what they drop, whoever has sent it, and how often.
 
-    once       a node takes in what nodes have sent, to it, each datagram once at most, and until it forgets
-               the sender each number too. Later a twin may come with numbers that the original has used, and
-               what the original has sent after those may count once more
+    once       a node takes in what nodes have sent, to it, and each number of a sender once at most, be it
+               the original's or its twin's
     nothing    what is dropped, and what is sent to anybody, changes nothing that is held
     twins      a node that knows where another is at home takes in nothing from its twin elsewhere
     kind       what a node has sent to another is dropped for a few reasons only
@@ -12,11 +11,10 @@ Law: datagrams are told apart by their bytes, and by sender and number, read her
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 
 from gossipgroups.ids import ANYBODY, Address, NodeId
 from gossipgroups.keys import KEY_ID_BYTES
-from gossipgroups.registers import NodeRegister, Register
 from gossipgroups.wire.header import HEADER_BYTES, Header, unpack_header
 from gossipgroups.wire.messages import Proof
 from gossipgroups.wire.seal import TAG_BYTES
@@ -43,10 +41,8 @@ class Admitted:
         self._outsiders = outsiders
         self._tally = tally
         self._makers: dict[bytes, Process] = {}
-        self._taken: set[tuple[NodeId, int, int]] = set()
-        """By whom, of which process, and the number: a process uses each once."""
-        self._since: dict[tuple[NodeId, NodeId], dict[int, int]] = defaultdict(dict)
-        """What a node has taken in of another since it forgot that last: the number, of which process."""
+        self._taken: set[tuple[NodeId, NodeId, int]] = set()
+        """By whom, of whom, and the number."""
         self._digest = 0
         self._knows_home = True
         self._proved: set[tuple[NodeId, NodeId]] = set()
@@ -58,11 +54,6 @@ class Admitted:
             self._makers.setdefault(datagram, process)
         else:
             self._makers[datagram] = process
-
-    def forgotten(self, process: Process, register: Register) -> None:
-        """A node has forgotten this, and with another node which numbers of it were seen."""
-        if isinstance(register, NodeRegister):
-            self._since.pop((process.node.node_id, register.node_id), None)
 
     def received(self, process: Process, datagram: bytes, source: Address) -> None:
         """A node is about to be given a datagram."""
@@ -99,7 +90,10 @@ class Admitted:
             return
         if header.receiver != node.node_id:
             raise Broken("admission", f"{process.name} took in what {maker.name} sent to another node")
-        self._once(process, maker, header)
+        this = (node.node_id, header.sender, header.number)
+        if this in self._taken:
+            raise Broken("admission", f"{process.name} took in number {header.number} of {maker.name} twice")
+        self._taken.add(this)
         if self._outsiders.get(source) == "twin":
             self._tally["twin taken in"] += 1
             pair = (node.node_id, header.sender)
@@ -110,18 +104,6 @@ class Admitted:
                 raise Broken(
                     "admission", f"{process.name} listened to the twin of {maker.name}, whose home it knows"
                 )
-
-    def _once(self, process: Process, maker: Process, header: Header) -> None:
-        number, since = header.number, self._since[process.node.node_id, header.sender]
-        this = (process.node.node_id, maker.number, number)
-        again = number in since
-        if this in self._taken and not again:
-            again = not any(first < number and other != maker.number for first, other in since.items())
-            self._tally["taken in again after a twin"] += not again
-        if again:
-            raise Broken("admission", f"{process.name} took in number {number} of {maker.name} twice")
-        self._taken.add(this)
-        since[number] = maker.number
 
     def _dropped(self, process: Process, maker: Process, source: Address, reason: str) -> None:
         kind = self._outsiders.get(maker.address)

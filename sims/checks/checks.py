@@ -82,7 +82,6 @@ class Checks(Watcher):
             self.tally["forgotten"] += 1
             self._forward.forgotten(register)
             self._settled.forgotten(process, register)
-            self._admitted.forgotten(process, register)
         if pairs:
             self._statuses.changed(process, pairs)
             self._forward.changed(process, pairs)

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from math import log, log10
 
 from gossipgroups.config import Config
-from gossipgroups.convergence import RETRY_GROWTH
+from gossipgroups.convergence import LONGEST_RETRY
 from gossipgroups.node import Node
 from gossipgroups.status import Status
 from sims.checks.holdings import is_live, is_over, registers_of, view_of
@@ -35,7 +35,7 @@ def rest_seconds(config: Config, nodes: int) -> float:
     suspected = config.suspicion_max_factor * shortest_suspicion
     # Each of the dead is called once an interval on average: all of them, but for one run in e^12.
     found_again = config.reach_interval * (log(nodes) + 12) + config.seed_interval
-    return detected + suspected + found_again + RETRY_GROWTH * config.settle_retry
+    return detected + suspected + found_again + LONGEST_RETRY * config.settle_retry
 
 
 def missing(processes: Iterable[Process], reports: Reports, outcomes: Outcomes) -> list[str]:

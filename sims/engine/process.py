@@ -44,7 +44,7 @@ class Process:
     inbox_bytes: int = 0
     overflows: int = 0
     """Datagrams lost because the socket's buffer was full."""
-    refusals: list[Address] = field(default_factory=list)
+    refusals: list[tuple[Address, bytes]] = field(default_factory=list)
     turn_at: float = float("inf")
     busy_until: float = 0.0
     paused: bool = False

@@ -20,6 +20,7 @@ from gossipgroups.keys import KeyRing
 from gossipgroups.node import Node
 from gossipgroups.swim.parts import Part
 from gossipgroups.testing.medium import REFUSAL_BYTES, Line, Medium
+from gossipgroups.transport.datagrams import QUOTED
 from gossipgroups.wire.seal import make_seal
 from sims.engine.agenda import Agenda
 from sims.engine.clock import Clock
@@ -262,13 +263,13 @@ class Simulation(Agenda):
                 self._wake(process, self.now)
         elif target.host not in self.silent:
             for arrival in self.medium.carry(target, source, REFUSAL_BYTES, self.now):
-                self.at(arrival, self._refuse, source, target)
+                self.at(arrival, self._refuse, source, target, datagram[:QUOTED])
 
-    def _refuse(self, source: Address, target: Address) -> None:
+    def _refuse(self, source: Address, target: Address, quoted: bytes) -> None:
         process = self.processes.get(source)
         if process is not None:
             self.tally["port refused"] += 1
-            process.refusals.append(target)
+            process.refusals.append((target, quoted))
             self._wake(process, self.now)
 
     # Turns.
@@ -289,8 +290,8 @@ class Simulation(Agenda):
                 self._called(process)
         if refusals:
             process.refusals = []
-            for address in refusals:
-                node.refused(address, now)
+            for address, quoted in refusals:
+                node.refused(address, quoted, now)
                 if self._closely:
                     self._called(process)
         node.tick(now)

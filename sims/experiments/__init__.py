@@ -11,7 +11,19 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from sims.experiments.experiment import Experiment
 
-NAMES = ("swim", "lifeguard", "rapid", "convergence", "churn", "detection", "overload", "partition")
+NAMES = (
+    "swim",
+    "lifeguard",
+    "rapid",
+    "convergence",
+    "churn",
+    "detection",
+    "crashes",
+    "lossy",
+    "regions",
+    "overload",
+    "partition",
+)
 """All experiments, in the order of the report."""
 
 

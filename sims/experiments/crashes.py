@@ -16,9 +16,11 @@ from sims.engine import Process, Simulation
 from sims.experiments.detection import CRASH_KINDS, LATENCIES
 from sims.experiments.experiment import Experiment, Row, Scale, main
 from sims.loopback.figures import quantile
+from sims.measures.accused import Accused
 from sims.measures.cluster import join_all, make_whole, start_nodes
-from sims.measures.deaths import Deaths
+from sims.measures.crashes import follow_crash
 from sims.measures.first_ping import FirstPing
+from sims.measures.leaves import Leaves
 from sims.measures.rows import grouped, numbers
 from sims.tables import Cell, Table
 
@@ -69,38 +71,46 @@ def cases(scale: Scale) -> Sequence[Case]:
 def run(case: Case) -> Sequence[Row]:
     """A row for each crash."""
     line = Line(latency=LATENCIES[case.preset])
-    deaths, first_ping = Deaths(), FirstPing()
-    simulation = Simulation(case.seed, PRESETS[case.preset](), line=line, watchers=[deaths, first_ping])
+    leaves, accused, first_ping = Leaves(), Accused(), FirstPing()
+    watchers = (leaves, accused, first_ping)
+    simulation = Simulation(case.seed, PRESETS[case.preset](), line=line, watchers=watchers)
     processes = start_nodes(simulation, case.nodes)
     join_all(simulation, processes, GROUP)
     make_whole(simulation)
     simulation.medium.line = line.but(loss=case.loss)
-    return list(_crashes(case, simulation, processes, deaths, first_ping))
+    return list(_crashes(case, simulation, processes, leaves, accused, first_ping))
 
 
 def _crashes(
-    case: Case, simulation: Simulation, processes: list[Process], deaths: Deaths, first_ping: FirstPing
+    case: Case,
+    simulation: Simulation,
+    processes: list[Process],
+    leaves: Leaves,
+    accused: Accused,
+    first_ping: FirstPing,
 ) -> Iterator[Row]:
     period = simulation.config.probe_period
     for crash in range(case.crashes):
-        deaths.false.clear()
+        accused.restart()
         simulation.advance(period * simulation.random.uniform(*CALM_PERIODS))
         # The first is everybody's seed.
         victim = processes.pop(simulation.random.randrange(1, len(processes)))
         at = simulation.now
         first_ping.watch(victim.address)
-        deaths.crash(victim, silent=case.crash == "machine")
-        simulation.advance_until(lambda: len(deaths.told) >= len(processes), within=LIMIT_PERIODS * period)
-        told = sorted(seconds - at for seconds in deaths.told.values())
+        found = follow_crash(
+            simulation,
+            victim,
+            processes,
+            leaves,
+            silent=case.crash == "machine",
+            within=LIMIT_PERIODS * period,
+        )
         yield {
             **asdict(case),
             "crash_number": crash,
             "first_ping_periods": None if first_ping.at is None else (first_ping.at - at) / period,
-            "first_s": told[0] if told else None,
-            "last_s": told[-1] if len(told) == len(processes) else None,
-            "missed": len(processes) - len(told),
-            "unconverged": len(deaths.unconverged),
-            "false": len(deaths.false),
+            **found._asdict(),
+            "false": len(accused.dead),
         }
 
 

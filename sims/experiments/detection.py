@@ -17,8 +17,10 @@ from gossipgroups.testing.medium import CALM, Line
 from sims.engine import Process, Simulation, address_of
 from sims.experiments.experiment import Experiment, Row, Scale, main
 from sims.loopback.figures import quantile
+from sims.measures.accused import Accused
 from sims.measures.cluster import join_all, make_whole, start_nodes
-from sims.measures.deaths import Deaths
+from sims.measures.crashes import follow_crash
+from sims.measures.leaves import Leaves
 from sims.measures.rows import grouped, number, numbers
 from sims.tables import Cell, Table
 
@@ -93,8 +95,8 @@ def run(case: Case) -> Sequence[Row]:
     """A row for each crash, and what happened since the one before."""
     config = PRESETS[case.preset]()
     line = Line(latency=LATENCIES[case.preset])
-    deaths = Deaths()
-    simulation = Simulation(case.seed, config, line=line, watchers=[deaths])
+    leaves, accused = Leaves(), Accused()
+    simulation = Simulation(case.seed, config, line=line, watchers=[leaves, accused])
     processes = start_nodes(simulation, case.nodes)
     join_all(simulation, processes, GROUP)
     make_whole(simulation)
@@ -103,42 +105,44 @@ def run(case: Case) -> Sequence[Row]:
     for process in stalling:
         simulation.after(simulation.random.uniform(0, STALL + RUN), _stall, simulation, process)
     healthy = processes[: case.nodes - case.stalled]
-    return list(_crashes(case, simulation, deaths, healthy, stalling))
+    return list(_crashes(case, simulation, leaves, accused, healthy, stalling))
 
 
 def _crashes(
-    case: Case, simulation: Simulation, deaths: Deaths, healthy: list[Process], stalling: list[Process]
+    case: Case,
+    simulation: Simulation,
+    leaves: Leaves,
+    accused: Accused,
+    healthy: list[Process],
+    stalling: list[Process],
 ) -> Iterator[Row]:
     period, place = simulation.config.probe_period, case.nodes
     for crash in range(case.crashes):
-        deaths.false.clear()
+        accused.restart()
         began = simulation.now
         simulation.advance(period * CALM_PERIODS * simulation.random.uniform(0.5, 1.5))
         # The first is everybody's seed.
         victim = healthy.pop(simulation.random.randrange(1, len(healthy)))
-        at = simulation.now
-        deaths.crash(victim, silent=case.crash == "machine")
-        simulation.advance_until(lambda: _all_told(deaths, healthy), within=LIMIT_PERIODS * period)
-        told = sorted(deaths.told[each] - at for each in healthy if each in deaths.told)
+        found = follow_crash(
+            simulation,
+            victim,
+            healthy,
+            leaves,
+            silent=case.crash == "machine",
+            within=LIMIT_PERIODS * period,
+        )
         yield {
             **asdict(case),
             "crash_number": crash,
-            "first_s": told[0] if told else None,
-            "last_s": told[-1] if len(told) == len(healthy) else None,
-            "missed": len(healthy) - len(told),
-            "unconverged": sum(process in healthy for process in deaths.unconverged),
-            "false_healthy": sum(process not in stalling for process in deaths.false.values()),
-            "false_stalled": sum(process in stalling for process in deaths.false.values()),
+            **found._asdict(),
+            "false_healthy": sum(process not in stalling for process in accused.dead.values()),
+            "false_stalled": sum(process in stalling for process in accused.dead.values()),
             "node_hours": (simulation.now - began) * (case.nodes - 1) / 3600,
         }
         replacement = simulation.start(address_of(place), seeds=[address_of(0)])
         join_all(simulation, [replacement], GROUP)
         healthy.append(replacement)
         place += 1
-
-
-def _all_told(deaths: Deaths, healthy: Sequence[Process]) -> bool:
-    return len(deaths.told) >= len(healthy) and all(process in deaths.told for process in healthy)
 
 
 def _stall(simulation: Simulation, process: Process) -> None:

@@ -14,8 +14,8 @@ from gossipgroups.testing.medium import Line
 from sims.engine import Simulation
 from sims.experiments.detection import LATENCIES
 from sims.experiments.experiment import Experiment, Row, Scale, main
+from sims.measures.accused import Accused
 from sims.measures.cluster import make_whole, start_nodes
-from sims.measures.deaths import Deaths
 from sims.measures.rows import grouped, numbers
 from sims.tables import Table
 
@@ -55,8 +55,8 @@ def cases(scale: Scale) -> Sequence[Case]:
 def run(case: Case) -> Sequence[Row]:
     """One row: what was counted."""
     line = Line(latency=LATENCIES["lan"])
-    deaths = Deaths()
-    simulation = Simulation(case.seed, Config.lan(), line=line, watchers=[deaths])
+    accused = Accused()
+    simulation = Simulation(case.seed, Config.lan(), line=line, watchers=[accused])
     processes = start_nodes(simulation, case.nodes)
     make_whole(simulation)
     simulation.medium.line = line.but(loss=case.loss)
@@ -66,7 +66,7 @@ def run(case: Case) -> Sequence[Row]:
         {
             **asdict(case),
             "refutations": sum(each.node.stats.refutations for each in processes),
-            "false": len(deaths.false),
+            "false": len(accused.dead),
             "datagrams": simulation.sent - sent,
             "bytes": simulation.sent_bytes - sent_bytes,
         }

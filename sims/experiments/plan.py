@@ -21,7 +21,8 @@ from sims.experiments.detection import LATENCIES
 from sims.experiments.experiment import Experiment, Row, Scale, main
 from sims.loopback.figures import quantile
 from sims.measures.cluster import join_all, make_whole, start_nodes
-from sims.measures.deaths import Deaths
+from sims.measures.crashes import follow_crash
+from sims.measures.leaves import Leaves
 from sims.measures.memory import held_bytes
 from sims.measures.rows import grouped, number
 from sims.measures.settling import Settlings
@@ -73,13 +74,13 @@ def cases(scale: Scale) -> Sequence[Case]:
 
 def run(case: Case) -> Sequence[Row]:
     """A row for each loss and figure."""
-    deaths, settlings = Deaths(), Settlings(GROUP)
+    leaves, settlings = Leaves(), Settlings(GROUP)
     config, line = PRESETS[case.preset](), Line(latency=LATENCIES[case.preset])
-    simulation = Simulation(case.seed, config, line=line, watchers=[deaths, settlings])
+    simulation = Simulation(case.seed, config, line=line, watchers=[leaves, settlings])
     processes = start_nodes(simulation, case.nodes)
     join_all(simulation, processes, GROUP)
     make_whole(simulation)
-    found = _Cluster(case, simulation, processes, deaths, settlings)
+    found = _Cluster(case, simulation, processes, leaves, settlings)
     # Who was found dead is called now and then for a day, so crashes come last.
     steps = [(loss, figures) for figures in (found.calm, found.crashes) for loss in LOSSES]
     rows: list[Row] = []
@@ -105,7 +106,7 @@ class _Cluster:
     case: Case
     simulation: Simulation
     processes: list[Process]
-    deaths: Deaths
+    leaves: Leaves
     settlings: Settlings
     started: int = field(init=False)
     """The last place at which a process was started."""
@@ -173,20 +174,23 @@ class _Cluster:
             yield "change, bytes", size / self.case.joins, cost.bytes
 
     def _crashes(self, kind: str, told: Times) -> Found:
-        simulation, processes, deaths = self.simulation, self.processes, self.deaths
+        simulation, processes = self.simulation, self.processes
         period = simulation.config.probe_period
         times: list[float] = []
         for _ in range(self.case.crashes):
             simulation.advance(period * simulation.random.uniform(*CALM_PERIODS))
             # The first is everybody's seed.
             victim = processes.pop(simulation.random.randrange(1, len(processes)))
-            at = simulation.now
-            deaths.crash(victim, silent=kind == "machine")
-            simulation.advance_until(
-                lambda: len(deaths.told) >= len(processes), within=LIMIT_PERIODS * period
+            found = follow_crash(
+                simulation,
+                victim,
+                processes,
+                self.leaves,
+                silent=kind == "machine",
+                within=LIMIT_PERIODS * period,
             )
-            if len(deaths.told) == len(processes):
-                times.append(max(deaths.told.values()) - at)
+            if found.last_s is not None:
+                times.append(found.last_s)
             self.started += 1
             replacement = simulation.start(address_of(self.started), seeds=[processes[0].address])
             join_all(simulation, [replacement], GROUP)

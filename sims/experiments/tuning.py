@@ -17,8 +17,10 @@ from gossipgroups.testing.medium import HEADER_BYTES, Line
 from sims.engine import Process, Simulation, address_of
 from sims.experiments.experiment import Experiment, Row, Scale, main
 from sims.loopback.figures import quantile
+from sims.measures.accused import Accused
 from sims.measures.cluster import join_all, make_whole, start_nodes
-from sims.measures.deaths import Deaths
+from sims.measures.crashes import follow_crash
+from sims.measures.leaves import Leaves
 from sims.measures.rows import grouped, number, numbers
 from sims.measures.settling import Settlings
 from sims.tables import Cell, Table
@@ -79,13 +81,13 @@ def cases(scale: Scale) -> Sequence[Case]:
 
 def run(case: Case) -> Sequence[Row]:
     """One row."""
-    deaths, settlings = Deaths(), Settlings(GROUP)
+    leaves, accused, settlings = Leaves(), Accused(), Settlings(GROUP)
     config = USUAL.but(**{case.knob: case.value})
-    simulation = Simulation(case.seed, config, watchers=[deaths, settlings])
+    simulation = Simulation(case.seed, config, watchers=[leaves, accused, settlings])
     processes = start_nodes(simulation, case.nodes)
     join_all(simulation, processes, GROUP)
     make_whole(simulation)
-    cluster = _Cluster(case, simulation, processes, deaths, settlings)
+    cluster = _Cluster(case, simulation, processes, leaves, accused, settlings)
     simulation.medium.line = Line(loss=MUCH_LOSS)
     lossy = cluster.idle()
     simulation.medium.line = Line(loss=LOSS)
@@ -114,7 +116,8 @@ class _Cluster:
     case: Case
     simulation: Simulation
     processes: list[Process]
-    deaths: Deaths
+    leaves: Leaves
+    accused: Accused
     settlings: Settlings
     started: int = 0
     paused: int = 0
@@ -123,14 +126,14 @@ class _Cluster:
         """Bytes of a node and second, its false suspicions and deaths in an hour."""
         simulation, seconds = self.simulation, self.case.seconds
         sent, size, refuted = simulation.sent, simulation.sent_bytes, self._refutations()
-        self.deaths.false.clear()
+        self.accused.restart()
         simulation.advance(seconds)
         node_seconds = seconds * self.case.nodes
         total = simulation.sent_bytes - size + HEADER_BYTES * (simulation.sent - sent)
         return {
             "bytes": total / node_seconds,
             "suspicions": 3600 * (self._refutations() - refuted) / node_seconds,
-            "false": 3600 * len(self.deaths.false) / node_seconds,
+            "false": 3600 * len(self.accused.dead) / node_seconds,
         }
 
     def _refutations(self) -> int:
@@ -154,13 +157,13 @@ class _Cluster:
     def pauses(self) -> float:
         """Share of the pauses in which the member was held dead."""
         simulation, random = self.simulation, self.simulation.random
-        self.deaths.false.clear()
+        self.accused.restart()
         until = simulation.now + self.case.seconds
         for process in self.processes:
             simulation.after(random.uniform(0, BETWEEN_PAUSES), self._pause, process, until)
         simulation.advance(self.case.seconds + 5 * PAUSE[1])
         make_whole(simulation)
-        return len(self.deaths.false) / self.paused
+        return len(self.accused.dead) / self.paused
 
     def _pause(self, process: Process, until: float) -> None:
         simulation, random = self.simulation, self.simulation.random
@@ -176,10 +179,9 @@ class _Cluster:
         for _ in range(self.case.crashes):
             simulation.advance(simulation.random.uniform(*CALM))
             victim = processes.pop(simulation.random.randrange(1, len(processes)))
-            at = simulation.now
-            self.deaths.crash(victim, silent=silent)
-            if simulation.advance_until(lambda: len(self.deaths.told) >= len(processes), within=LIMIT):
-                times.append(max(self.deaths.told.values()) - at)
+            found = follow_crash(simulation, victim, processes, self.leaves, silent=silent, within=LIMIT)
+            if found.last_s is not None:
+                times.append(found.last_s)
             self.started += 1
             place = self.case.nodes + self.started
             replacement = simulation.start(address_of(place), seeds=[processes[0].address])

@@ -119,9 +119,11 @@ class Target:
         self._number += 1
         return self._number
 
-    def forget(self, sender: NodeId) -> None:
-        """Let the node forget that it has ever heard another."""
+    def forget(self, sender: NodeId, *, entirely: bool) -> None:
+        """Let the node forget that it has ever heard another; `entirely` as if many others were since."""
         self.node._admission.forget(sender)
+        if entirely:
+            self.node._admission._floors.pop(sender, None)
 
     def turn(self, last: bytes = b"") -> None:
         """Let time pass and the node act."""
@@ -229,7 +231,7 @@ def fuzz_replayed(*, keyed: bool, seed: int, count: int) -> Tally:
             recorded.append((datagram, home))
             del recorded[:-RECORDED]
         if chance.random() < 0.02:
-            target.forget(chance.choice(IDS))
+            target.forget(chance.choice(IDS), entirely=chance.random() < 0.5)
         for again, home in chance.choices(recorded, k=min(4, count - replayed.datagrams) if recorded else 0):
             source = home if chance.random() < 0.8 else Address(f"10.0.0.{chance.randrange(8)}", 7946)
             refused = target.tally.refused.copy()

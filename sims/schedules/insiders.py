@@ -21,7 +21,7 @@ from gossipgroups.groups.rules import Join, Update
 from gossipgroups.keys import KeyRing
 from gossipgroups.node import Node
 from gossipgroups.registers import encode_capabilities
-from gossipgroups.swim.order import CLOCK_STEPS
+from gossipgroups.swim.order import ProbeOrder
 from gossipgroups.swim.probe import Purpose
 from gossipgroups.wire.seal import Seal, make_seal
 from sims.engine import address_of
@@ -102,8 +102,10 @@ def start_other_version(world: World) -> None:
 def put_clock_ahead(world: World, place: int, periods: float) -> None:
     """Let the probe clock of a node be so many periods further on."""
     process, simulation = world.at(place), world.simulation
-    order, now = process.node._detector.order, process.node._clock.now
-    order.hear(order.clock(now) + int(periods) * CLOCK_STEPS, now)
+    order = process.node._detector.order
+    assert isinstance(order, ProbeOrder)
+    order._ahead += int(periods)
+    order._version = -1
     simulation.did("clock ahead", process, f"{periods:g}")
 
 

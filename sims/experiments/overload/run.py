@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from math import log
 
 from gossipgroups.config import Config
-from gossipgroups.convergence import RETRY_GROWTH
+from gossipgroups.convergence import LONGEST_RETRY
 from sims.engine import Cost, Process, address_of
 from sims.experiments.experiment import Row
 from sims.experiments.overload.machines import CrowdedSimulation, Machine
@@ -59,7 +59,7 @@ def quiet_bound(config: Config, nodes: int) -> float:
     runs all of them were called after ln n + 3 intervals (1 - e^-3); then the last view settles.
     """
     probe = (1 + config.awareness_limit) * config.probe_period
-    return probe + config.reach_interval * (log(nodes) + 3) + RETRY_GROWTH * config.settle_retry
+    return probe + config.reach_interval * (log(nodes) + 3) + LONGEST_RETRY * config.settle_retry
 
 
 def trust_bound(config: Config, nodes: int) -> float:

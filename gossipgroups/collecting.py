@@ -1,0 +1,67 @@
+"""Whose bits go to whom: a tree over the live nodes, which all that hold one view compute alike.
+
+Law: bits go up to the root as soon as those of all below are in, and come down from it once all are; so n
+nodes have them all with 2 (n - 1) datagrams, in twice as many hops as the tree is deep. The root is named by
+the view's digest: each view burdens another node. Who is excused is passed over, in both directions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+BRANCHES = 16
+"""Children of a node. More: fewer hops, and more datagrams at once at the nodes that have children."""
+
+
+class CollectingTree:
+    """The tree of one view over the places 0 … `size` - 1; `excused` is a bitmap of places."""
+
+    __slots__ = ("_excused", "_root", "_size")
+
+    def __init__(self, digest: int, size: int, excused: int) -> None:
+        root = digest % size
+        for _ in range(size):
+            if not excused >> root & 1:
+                break
+            root = (root + 1) % size
+        self._root = root
+        self._size = size
+        self._excused = excused
+
+    def parent(self, place: int) -> int | None:
+        """Where bits go up to; `None` from the root."""
+        rank = self._rank(place)
+        while rank:
+            rank = (rank - 1) // BRANCHES
+            above = self._place(rank)
+            if not self._excused >> above & 1:
+                return above
+        return None
+
+    def children(self, place: int) -> Iterator[int]:
+        """Where bits come down to."""
+        first = self._rank(place) * BRANCHES + 1
+        for each in range(first, min(first + BRANCHES, self._size)):
+            below = self._place(each)
+            if self._excused >> below & 1:
+                yield from self.children(below)
+            else:
+                yield below
+
+    def below(self, place: int) -> int:
+        """A bitmap of this place and all below it that is not excused."""
+        first = last = self._rank(place)
+        mask = 0
+        while first < self._size:
+            last = min(last, self._size - 1)
+            mask |= (1 << last + 1) - (1 << first)
+            first, last = first * BRANCHES + 1, last * BRANCHES + BRANCHES
+        mask <<= self._root
+        return (mask | mask >> self._size) & ((1 << self._size) - 1) & ~self._excused
+
+    def _rank(self, place: int) -> int:
+        """The number of a place in the order of the tree, level by level: that of the root is 0."""
+        return (place - self._root) % self._size
+
+    def _place(self, rank: int) -> int:
+        return (rank + self._root) % self._size

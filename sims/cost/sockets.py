@@ -1,0 +1,83 @@
+"""The same through real sockets on loopback: members ask from another process, the node answers here.
+
+Law: the answering side is the library's own socket and node, in a loop like the driver's, and only its
+processor time counts, that of the kernel included. Nobody asks again before all are answered.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import socket
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+
+import trio
+
+from gossipgroups.ids import Address
+from gossipgroups.keys import KeyRing
+from gossipgroups.transport.datagrams import Datagrams, open_datagrams
+from gossipgroups.wire.messages import Ping
+from sims.cost.scene import Scene
+
+LOOPBACK = Address("127.0.0.1", 0)
+PATIENCE = 10.0
+"""Seconds until an answer that has not come is an error."""
+
+
+def ask(socks: Sequence[socket.socket], target: Address, bursts: Sequence[Sequence[bytes]]) -> None:
+    """Send a datagram from each socket, and wait for all answers, over and over.
+
+    Raises `TimeoutError` if an answer is missing.
+    """
+    for burst in bursts:
+        for sock, datagram in zip(socks, burst, strict=True):
+            sock.sendto(datagram, target)
+        for sock in socks:
+            sock.settimeout(PATIENCE)
+            sock.recv(2048)
+
+
+async def answer(scene: Scene, datagrams: Datagrams, counts: Sequence[int]) -> list[float]:
+    """Answer so many, and then so many more: microseconds for each, by the count."""
+    costs = []
+    for count in counts:
+        begun, received = time.process_time(), 0
+        while received < count:
+            await datagrams.readable()
+            batch = datagrams.receive()
+            received += len(batch)
+            for datagram, target in scene.next_turn(batch):
+                datagrams.send(datagram, target)
+        costs.append((time.process_time() - begun) / received * 1e6)
+    return costs
+
+
+def socket_costs(nodes: int, keys: KeyRing | None, members: int, count: int, runs: int) -> list[float]:
+    """Microseconds for a ping and its ack, by the run, when so many members ask at once."""
+    return trio.run(_measure, nodes, keys, members, count, runs)
+
+
+async def _measure(nodes: int, keys: KeyRing | None, members: int, count: int, runs: int) -> list[float]:
+    with ExitStack() as stack:
+        socks = [stack.enter_context(socket.socket(type=socket.SOCK_DGRAM)) for _ in range(members)]
+        for sock in socks:
+            sock.bind(LOOPBACK)
+        async with trio.open_nursery() as nursery:
+            datagrams = await open_datagrams(LOOPBACK, nursery)
+            sources = [Address(*sock.getsockname()) for sock in socks]
+            scene = Scene(nodes, keys, datagrams.address, sources)
+            question = Ping(7, scene.digest, 0)
+            bursts = [
+                [scene.datagram_from(each.node_id, question) for each in scene.members[:members]]
+                for _ in range(count * runs)
+            ]
+            asking = multiprocessing.get_context("spawn").Process(
+                target=ask, args=(socks, datagrams.address, bursts)
+            )
+            asking.start()
+            with trio.fail_after(PATIENCE * (1 + runs)):
+                costs = await answer(scene, datagrams, [count * members] * runs)
+            asking.join()
+            datagrams.close()
+    return costs
