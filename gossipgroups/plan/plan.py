@@ -6,7 +6,7 @@ nothing is looked up by preset. `python -m sims.experiments.plan` holds them aga
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from gossipgroups.config import Config
 from gossipgroups.errors import InvalidValue
@@ -78,7 +78,6 @@ def plan(
         if not 0 <= value <= limit:
             raise InvalidValue(f"{name} is {value:,}: it must be 0 to {limit:,}")
     settles = settling(config, network, nodes)
-    calm = settling(config, replace(network, loss=0.0), nodes)
     told = settles.last
     process, machine = process_crash(config, network, nodes), machine_crash(config, network, nodes)
     return Plan(
@@ -91,8 +90,8 @@ def plan(
         change=Times(told.quantile(MEDIAN), told.quantile(LATE)),
         idle=idle(config, network, nodes, sealed=False),
         idle_sealed=idle(config, network, nodes, sealed=True),
-        change_cost=change(config, network, nodes, False, settles.each, calm.each),
-        change_cost_sealed=change(config, network, nodes, True, settles.each, calm.each),
+        change_cost=change(config, network, nodes, False, settles),
+        change_cost_sealed=change(config, network, nodes, True, settles),
         false_suspicions=false_suspicions(config, network, nodes),
         memory=held(nodes, groups, groups * members),
         largest=limits,

@@ -28,7 +28,7 @@ LONGEST = 1000.0
 RETRIES = 12
 """Times that a node asks, as far as anybody waits here."""
 COMING = 2.5
-"""Hops after which the last bit has come from below that comes at once, chosen by looking at the simulator."""
+"""Hops until what comes from below at once has come: the one constant that was fitted to the simulator."""
 NEGLIGIBLE = 1e-6
 ALMOST = 1 - NEGLIGIBLE
 
@@ -44,6 +44,8 @@ class Settling:
     """At one node."""
     last: Curve
     """At the last of all."""
+    up: Curve
+    """When all bits have come up to the root."""
 
 
 def settling(config: Config, network: Network, nodes: int, dying: Dying | None = None) -> Settling:
@@ -128,7 +130,7 @@ def _settled(config: Config, network: Network, nodes: int, learnt: Curve, early:
         each.append(each[-1].mixed(down))
     columns = zip(*(curve.values for curve in each), strict=True)
     mean = [sum(n * value for n, value in zip(depths, column, strict=True)) / nodes for column in columns]
-    return Settling(Curve(learnt.step, mean), full.mixed(spread.atoms(100)))
+    return Settling(Curve(learnt.step, mean), full.mixed(spread.atoms(100)), full)
 
 
 def _depths(nodes: int) -> list[int]:

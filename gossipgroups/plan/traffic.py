@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import exp
+from math import ceil, exp
 
+from gossipgroups.collecting import BRANCHES
 from gossipgroups.config import Config
+from gossipgroups.convergence import ASKED, IMPATIENCE
 from gossipgroups.ids import Address, NodeId
-from gossipgroups.plan.curve import Curve
 from gossipgroups.plan.network import Network
-from gossipgroups.plan.spreading import asking_times
+from gossipgroups.plan.spreading import COMING, Settling, asking_times
 from gossipgroups.registers import NodeRegister, PresenceRegister
 from gossipgroups.status import Status
 from gossipgroups.swim.dissemination import retransmit_limit
@@ -30,8 +31,8 @@ from gossipgroups.wire.messages import (
     PingReq,
     Rumours,
     Section,
-    Settling,
 )
+from gossipgroups.wire.messages import Settling as SettlingSection
 from gossipgroups.wire.outbox import ROOM
 from gossipgroups.wire.seal import SEAL_BYTES, TAGGED_BYTES
 
@@ -87,19 +88,19 @@ def false_suspicions(config: Config, network: Network, nodes: int) -> float:
     return 3600 / config.probe_period * network.false_probe(config, nodes)
 
 
-def change(config: Config, network: Network, nodes: int, sealed: bool, settles: Curve, calm: Curve) -> Rate:
-    """What a node sends, on average, for one change of one group.
-
-    `settles` is when it has settled, `calm` when it would have without loss: it asks for what was lost only.
-    """
+def change(config: Config, network: Network, nodes: int, sealed: bool, settles: Settling) -> Rate:
+    """What a node sends, on average, for one change of one group, which settles so."""
     news = min(config.fanout, nodes - 1)
     # Up the tree and down, less what goes to somebody to whom news goes as well.
     pushes = 2 * (nodes - 1) / nodes - news / (nodes - 1)
+    # Who waits asks, and is answered, though nothing may be lost but its patience.
+    above = ceil((nodes - 1) / BRANCHES) / nodes
     asks = network.loss
-    for at in asking_times(config, 1.0):
-        asks += max(0.0, calm.at(at) - settles.at(at))
+    for share, asking, asked, done in ((above, IMPATIENCE, ASKED, settles.up), (1.0, 1.0, 1, settles.each)):
+        waits = asking_times(config, asking)
+        asks += share * asked * sum(1 - done.at(at + COMING * network.hop) for at in waits)
     asks *= 1 + network.arrives
-    entry = Settling(_FULL, [Entry("workers", 300, _FULL, bytes((nodes + 7) // 8))])
+    entry = SettlingSection(_FULL, [Entry("workers", 300, _FULL, bytes((nodes + 7) // 8))])
     empty = _sent((), sealed).bytes
     # What has settled is not told any more on the way down.
     told = min(news + 1.0, retransmit_limit(config.retransmit_multiplier, nodes))

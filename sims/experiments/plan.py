@@ -60,7 +60,7 @@ class Case:
 
 SIZES = ((8, 300, 40, 30), (32, 60, 24, 16), (128, 12, 12, 6))
 """Nodes, idle periods, joins, crashes."""
-LARGE = Case("lan", 512, 2, 4, 0, 0)
+LARGE = Case("lan", 512, 0, 4, 0, 0)
 """Of a large cluster only joins are measured."""
 
 
@@ -119,7 +119,8 @@ class _Cluster:
         if not self.simulation.medium.line.loss:
             held = sorted(held_bytes(each.node) for each in self.processes)
             yield "memory, bytes", held[len(held) // 2], told.memory
-        yield from self._idle(told)
+        if self.case.idle_periods:
+            yield from self._idle(told)
         yield from self._changes(told)
 
     def crashes(self, told: Plan) -> Found:
