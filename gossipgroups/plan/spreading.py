@@ -25,7 +25,7 @@ ENOUGH = 0.9995
 """A curve that ends below this is computed again on a longer grid."""
 LONGER = 2
 LONGEST = 1000.0
-RETRIES = 12
+RETRIES = 24
 """Times that a node asks, as far as anybody waits here."""
 COMING = 2.5
 """Hops until what comes from below at once has come: the one constant that was fitted to the simulator."""
