@@ -64,6 +64,8 @@ class Contacts:
         self._greet: dict[Peer, bytes] = {}
         self._greetings = Budget(GREETINGS, GREETINGS)
         self._catch_ups = 0
+        self._live_seeds: dict[Address, NodeId] = {}
+        """The live node at the address of a seed, when last looked for."""
         self.seeds: tuple[Address, ...] = ()
         self.answered = False
         """Whether any node has answered."""
@@ -75,6 +77,7 @@ class Contacts:
         new = set(seeds) - set(self.seeds)
         self.seeds = seeds
         self._refused &= set(seeds)
+        self._live_seeds = {}
         if seeds and (self._seeds_at == inf or (new and not self.answered)):
             self._seeds_at = now
 
@@ -201,8 +204,22 @@ class Contacts:
 
     def _due_seeds(self) -> list[Address]:
         # Until it has joined it asks seeds that are live nodes too: their answer may have been lost.
-        taken = self._taken() if self.joined else {self._own}
-        return [seed for seed in self.seeds if seed not in taken]
+        return [
+            seed for seed in self.seeds if seed != self._own and not (self.joined and self._is_live(seed))
+        ]
+
+    def _is_live(self, seed: Address) -> bool:
+        """Whether a live node has this address: the one that had it last time, or else any of them."""
+        nodes = self._replica.nodes
+        last = nodes.get(self._live_seeds.get(seed, ANYBODY))
+        if last is not None and last.status.live and last.address == seed:
+            return True
+        found = next((node_id for node_id in self._live.ids if nodes[node_id].address == seed), None)
+        if found is None:
+            self._live_seeds.pop(seed, None)
+            return False
+        self._live_seeds[seed] = found
+        return True
 
     def _due_dead(self) -> list[Address]:
         taken = self._taken()

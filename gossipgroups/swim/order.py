@@ -11,6 +11,7 @@ highest one heard; a clock only decides whom to probe when, never whether a prob
 
 from __future__ import annotations
 
+from functools import lru_cache
 from hashlib import blake2b
 from math import floor, gcd
 
@@ -28,11 +29,18 @@ HIGHEST_HEARD = (MAX_COUNTER + 1) // 2
 def skip(round_: int, nodes: int) -> int:
     """s(r): how many places further on the probed node lies, 1 … nodes-1."""
     cycle, step = divmod(round_, nodes - 1)
+    first, stride = _course(cycle, nodes)
+    return 1 + (first + stride * step) % (nodes - 1)
+
+
+@lru_cache(maxsize=16)
+def _course(cycle: int, nodes: int) -> tuple[int, int]:
+    """Where s(r) begins in a cycle of nodes-1 rounds, and its stride."""
     seed = blake2b(cycle.to_bytes(8, "big") + nodes.to_bytes(4, "big"), digest_size=8).digest()
     stride = int.from_bytes(seed[:4], "big") % (nodes - 1) or 1
     while gcd(stride, nodes - 1) != 1:
         stride += 1
-    return 1 + (int.from_bytes(seed[4:], "big") + stride * step) % (nodes - 1)
+    return int.from_bytes(seed[4:], "big"), stride
 
 
 def phase(target: NodeId) -> float:

@@ -21,7 +21,7 @@ import trio
 from gossipgroups.transport.datagrams import Datagrams, KernelDatagrams
 from gossipgroups.transport.turns import Turns
 
-TOGETHER = 0.01
+TOGETHER = 0.025
 """Nodes that are due within so many seconds take their turns at the end of them: to wake up from idleness,
 with cold caches, costs as much as a turn. Far below `Config.stall_tolerance`, so it is no stall."""
 FAR = 0.1
@@ -62,6 +62,8 @@ class Loop:
         """By time, with entries of nodes that are due later by now, or gone: those are found at the front."""
         self._number = count()
         self._nodes = 0
+        self._round_at = -inf
+        """When this round began: what is due by then is taken in it."""
         self._calls: deque[Callable[[], object]] = deque()
         self._outgoing: dict[trio.lowlevel.TrioToken, list[Callable[[], object]]] = {}
         self._bell, self._ear = socket.socketpair()
@@ -121,9 +123,12 @@ class Loop:
     def run(self, ended: Callable[[], bool]) -> None:
         """Serve until all has ended."""
         select, calls = self._selector.select, self._calls
+        current_time = trio.lowlevel.current_clock().current_time
         while not ended():
-            timeout = 0 if calls else max(0.0, self._next_due() - trio.current_time())
-            for key, _events in select(timeout if timeout < inf else None):
+            timeout = 0 if calls else max(0.0, self._next_due() - current_time())
+            ready = select(timeout if timeout < inf else None)
+            self._round_at = current_time()
+            for key, _events in ready:
                 if key.data is None:
                     self._ear.recv(4096)
                     self._rung = False
@@ -133,7 +138,7 @@ class Loop:
             for _ in range(len(calls)):
                 calls.popleft()()
             if not ended():
-                for node in self._due():
+                for node in self._due(self._round_at):
                     self._take(node)
             self._send_outgoing()
         self._over = True
@@ -154,10 +159,9 @@ class Loop:
         node.take()
         self.expect(node)
 
-    def _due(self) -> list[SharedTurns]:
-        """The nodes that are due now, out of the queue."""
+    def _due(self, now: float) -> list[SharedTurns]:
+        """The nodes that are due by now, out of the queue."""
         due: list[SharedTurns] = []
-        now = trio.current_time()
         while self._next_due() <= now:
             node = heappop(self._queue)[2]
             node.queued = inf
@@ -166,7 +170,7 @@ class Loop:
 
     def _moment(self, due: float) -> float:
         """When a node takes the turn that is due: then, or a moment later with others."""
-        if self._nodes > 1 and FAR < due - trio.current_time() < inf:
+        if self._nodes > 1 and FAR < due - self._round_at < inf:
             return ceil(due / TOGETHER) * TOGETHER
         return due
 
