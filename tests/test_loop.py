@@ -20,7 +20,7 @@ from gossipgroups.node import Node
 from gossipgroups.transport.datagrams import KernelDatagrams
 from gossipgroups.transport.loop import (
     FAR,
-    TOGETHER,
+    NO_STALL,
     Loop,
     SharedTurns,
     call_in,
@@ -30,6 +30,7 @@ from gossipgroups.transport.loop import (
     turns_of,
 )
 
+TOLERANCE = 0.0125
 LIMIT = 10.0
 """Seconds after which a test that hangs fails."""
 
@@ -63,7 +64,7 @@ def test_a_node_is_due_at_its_last_time_whatever_it_was_before(
 ) -> None:
     async def main() -> None:
         loop, datagrams = Loop(), bound()
-        nodes = [SharedTurns(loop, datagrams, lambda: inf) for _ in range(4)]
+        nodes = [SharedTurns(loop, datagrams, lambda: inf, TOLERANCE) for _ in range(4)]
         for step, look in enumerate(looks):
             for number, due in changes[step :: len(looks)]:
                 nodes[number].due = due
@@ -98,7 +99,7 @@ def test_a_socket_that_is_never_empty_takes_no_turn_from_a_node_that_is_due() ->
             turns.append("other")
             return trio.current_time()
 
-        first, second = turns_of(flooded, flooded_turn), turns_of(other, other_turn)
+        first, second = turns_of(flooded, flooded_turn, TOLERANCE), turns_of(other, other_turn, TOLERANCE)
         assert isinstance(first, SharedTurns)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(first.run)
@@ -112,15 +113,19 @@ def test_a_socket_that_is_never_empty_takes_no_turn_from_a_node_that_is_due() ->
 
 async def test_what_is_due_far_ahead_waits_for_others_if_there_are_any(autojump_clock: MockClock) -> None:
     loop, sockets = Loop(), [bound(), bound()]
-    one, other = (SharedTurns(loop, each, lambda: inf) for each in sockets)
+    one, other = (SharedTurns(loop, each, lambda: inf, TOLERANCE) for each in sockets)
     now = loop._round_at = trio.current_time()
     one.due, other.due = now + FAR + 0.0513, now + FAR + 0.0514
     loop.add(one)
     assert loop._next_due() == one.due
     loop.add(other)
-    one.queued = inf
+    one.queued = one.queued_for = inf
     loop.expect(one)
-    assert one.due < loop._next_due() == other.queued == one.queued < one.due + TOGETHER
+    meeting = loop._next_due()
+    assert one.due < meeting == other.queued == one.queued < one.due + NO_STALL * TOLERANCE
+    loop._round_at = one.due - FAR / 2
+    loop.expect(one)
+    assert one.queued == meeting, "it does not give up waiting as the time draws near"
     one.due = now + FAR / 2
     loop.expect(one)
     assert loop._next_due() == one.due
@@ -147,7 +152,7 @@ def test_a_turn_that_fails_ends_its_node_and_no_other() -> None:
             sound.receive()
             return inf
 
-        first, second = turns_of(broken, fail), turns_of(sound, go_on)
+        first, second = turns_of(broken, fail, TOLERANCE), turns_of(sound, go_on, TOLERANCE)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(second.run)
             sound.send(b"", broken.address)

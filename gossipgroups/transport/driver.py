@@ -109,7 +109,7 @@ class Driver:
         if not bind:
             raise InvalidValue(f"bind {settings.bind!r} does not resolve: give an address of this machine")
         self._datagrams = await network.bind(bind[0], nursery)
-        self._turns = turns_of(self._datagrams, self._turn)
+        self._turns = turns_of(self._datagrams, self._turn, settings.config.stall_tolerance)
         bound = self._datagrams.address
         directory = self._directory = network.directory(settings.cluster) if settings.seeds is None else None
         self._seeds = directory or StaticSeeds(settings.seeds or (), network.look_up)

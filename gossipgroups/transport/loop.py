@@ -21,9 +21,11 @@ import trio
 from gossipgroups.transport.datagrams import Datagrams, KernelDatagrams
 from gossipgroups.transport.turns import Turns
 
-TOGETHER = 0.025
+TOGETHER = 0.04
 """Nodes that are due within so many seconds take their turns at the end of them: to wake up from idleness,
-with cold caches, costs as much as a turn. Far below `Config.stall_tolerance`, so it is no stall."""
+with cold caches, costs as much as a turn."""
+NO_STALL = 0.8
+"""Share of `Config.stall_tolerance` that a node waits for others at most."""
 FAR = 0.1
 """Seconds ahead from which on a node waits for others; what is due sooner belongs to something under way."""
 
@@ -31,11 +33,17 @@ FAR = 0.1
 class SharedTurns(Turns):
     """The turns of one node among those of the others in the gossip thread."""
 
-    def __init__(self, loop: Loop, datagrams: KernelDatagrams, turn: Callable[[], float]) -> None:
+    def __init__(
+        self, loop: Loop, datagrams: KernelDatagrams, turn: Callable[[], float], tolerance: float
+    ) -> None:
         super().__init__(datagrams, turn)
         self.datagrams = datagrams
+        self.together = min(TOGETHER, NO_STALL * tolerance)
+        """Seconds within which others' turns are waited for."""
         self.queued = inf
         """The earliest time for which it stands in the loop's queue."""
+        self.queued_for = inf
+        """When it was due, as it was put there."""
         self._loop = loop
 
     async def wait(self) -> None:  # noqa: D102
@@ -111,13 +119,15 @@ class Loop:
         # Closing would not do while a child, between its fork and its exec, has the socket too.
         self._selector.unregister(node.datagrams.descriptor)
         self._nodes -= 1
-        node.due = node.queued = inf
+        node.due = node.queued = node.queued_for = inf
 
     def expect(self, node: SharedTurns) -> None:
         """Let a node take a turn when it is due."""
-        at = self._moment(node.due)
+        if node.due == node.queued_for:
+            return  # it waits for others already, however near that is by now
+        at = self._moment(node)
         if at < node.queued:
-            node.queued = at
+            node.queued, node.queued_for = at, node.due
             heappush(self._queue, (at, next(self._number), node))
 
     def run(self, ended: Callable[[], bool]) -> None:
@@ -164,14 +174,15 @@ class Loop:
         due: list[SharedTurns] = []
         while self._next_due() <= now:
             node = heappop(self._queue)[2]
-            node.queued = inf
+            node.queued = node.queued_for = inf
             due.append(node)
         return due
 
-    def _moment(self, due: float) -> float:
+    def _moment(self, node: SharedTurns) -> float:
         """When a node takes the turn that is due: then, or a moment later with others."""
+        due = node.due
         if self._nodes > 1 and FAR < due - self._round_at < inf:
-            return ceil(due / TOGETHER) * TOGETHER
+            return ceil(due / node.together) * node.together
         return due
 
     def _next_due(self) -> float:
@@ -182,7 +193,7 @@ class Loop:
             if at != node.queued:
                 heappop(queue)
             elif node.due > at:
-                node.queued = self._moment(node.due)
+                node.queued, node.queued_for = self._moment(node), node.due
                 heapreplace(queue, (node.queued, next(self._number), node))
             else:
                 return at
@@ -238,9 +249,9 @@ def entry_here() -> Callable[[Callable[[], object]], None]:
     return trio.lowlevel.current_trio_token().run_sync_soon if loop is None else loop.call
 
 
-def turns_of(datagrams: Datagrams, turn: Callable[[], float]) -> Turns:
-    """The turns of a node with this socket."""
+def turns_of(datagrams: Datagrams, turn: Callable[[], float], tolerance: float) -> Turns:
+    """The turns of a node with this socket, which may be late by so many seconds."""
     loop = loop_here.get()
     if loop is not None and isinstance(datagrams, KernelDatagrams):
-        return SharedTurns(loop, datagrams, turn)
+        return SharedTurns(loop, datagrams, turn, tolerance)
     return Turns(datagrams, turn)
