@@ -36,8 +36,10 @@ class Reports:
         self._views = views
         self._deadline = config.convergence_deadline
         self._epochs: dict[str, int] = {}
-        self._reported: dict[str, Mapping[str, PresenceRegister]] = {}
+        self._reported: dict[str, dict[str, PresenceRegister]] = {}
         self._since: dict[Scope, float] = {}
+        self._touched: dict[str, dict[str, None]] = {}
+        """Members by which a view may differ from what was reported last."""
         self._shown: dict[str, dict[str, PresenceRegister]] = {}
         self._hidden: dict[str, dict[str, Reason]] = {}
         self.events: list[Event] = []
@@ -54,7 +56,9 @@ class Reports:
         reported, is seen to be gone and is back before that was told: it is told to have left and joined.
         """
         view, reported = self._views[group], self.reported(group)
+        touched = self._touched.setdefault(group, {})
         for member in members:
+            touched[member] = None
             if member in view and member not in reported:
                 self._shown.setdefault(group, {})[member] = view[member]
             elif member in reported and member not in view:
@@ -111,6 +115,7 @@ class Reports:
             self._tell_members(group, {}, converged=False)
             self.events.append(GroupDeleted(group, converged=False))
         self._since.pop(group, None)
+        self._touched.pop(group, None)
         self._shown.pop(group, None)
         self._hidden.pop(group, None)
 
@@ -127,7 +132,8 @@ class Reports:
             self._epochs[group] = epoch
 
     def _tell_members(self, group: str, view: Mapping[str, PresenceRegister], converged: bool) -> None:
-        before = self.reported(group)
+        before = self._reported.get(group, {})
+        touched = self._touched.pop(group, {})
         epoch = self._epochs.get(group, 0)
         hidden = self._hidden.pop(group, {})
         for member, presence in sorted(self._shown.pop(group, {}).items()):
@@ -136,8 +142,7 @@ class Reports:
             elif member not in before and member not in view and presence.epoch == epoch:
                 self.events.append(MemberJoinedGroup(group, False, member))
                 self.events.append(MemberLeftGroup(group, False, member, self._reason(presence)))
-        differing = [member for member, old in before.items() if view.get(member) is not old]
-        differing += [member for member in view if member not in before]
+        differing = touched if before and view else {**before, **view}
         for member in sorted({*differing, *hidden}):
             old, new = before.get(member), view.get(member)
             if old is not None and new is not None and member in hidden:
@@ -154,8 +159,13 @@ class Reports:
                 self.events.append(MemberLeftGroup(group, converged, member, self._reason(old)))
             if new is not None:
                 self.events.append(MemberJoinedGroup(group, converged, member))
-        if view:
-            self._reported[group] = dict(view)
+        for member in differing:
+            if member in view:
+                before[member] = view[member]
+            else:
+                before.pop(member, None)
+        if before:
+            self._reported[group] = before
         else:
             self._reported.pop(group, None)
 

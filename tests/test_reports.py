@@ -38,14 +38,16 @@ class Desk:
         self.learn(*held)
 
     def learn(self, *held: Register, now: float = 0.0) -> None:
+        """What one turn brings."""
         for register in held:
             before = self.state.epochs_digest
             self.state.merge(register, now)
             if self.state.epochs_digest != before:
                 self.reports.changed(ROOT, now)
-            for group in self.state.views.touched:
-                self.reports.changed(group, now)
-            self.state.views.touched.clear()
+        for group, members in self.state.views.touched.items():
+            self.reports.shown(group, members)
+            self.reports.changed(group, now)
+        self.state.views.touched.clear()
 
     def tell(self, scope: Scope, *, converged: bool = True) -> list[Event]:
         self.reports.report(scope, converged)
