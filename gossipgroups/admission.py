@@ -157,6 +157,7 @@ class Admission:
 
     def forget(self, node_id: NodeId) -> None:
         """The node was dropped from the replica. Cookies that were given before count no more."""
+        self._strangers.pop(node_id, None)
         if self._drop(node_id):
             self._cookies.renew()
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 from functools import lru_cache
+from itertools import islice
 
 from gossipgroups.budget import Budget
 from gossipgroups.errors import BadPacket
@@ -21,7 +22,9 @@ HOST_RATE = 2000.0
 STRANGERS_RATE = 10_000.0
 """The same, of all together."""
 HOSTS = 1024
-"""Hosts noted; beyond, whoever was noted first is noted anew."""
+"""Hosts noted; beyond, one of them is noted anew."""
+LOOKED_AT = 2
+"""Hosts of which it is seen, whenever one is added, whether they need be noted still."""
 
 
 class Intake:
@@ -50,11 +53,19 @@ class Intake:
         host = _host(source.host)
         budget = self._hosts.get(host)
         if budget is None:
-            if len(self._hosts) >= HOSTS:
-                del self._hosts[next(iter(self._hosts))]
+            self._make_room(now)
             budget = self._hosts[host] = Budget(HOST_RATE, HOST_RATE)
         budget.spend(1, now)
         self._all.spend(1, now)
+
+    def _make_room(self, now: float) -> None:
+        """Drop hosts that owe nothing any more: two are looked at for each that is added, in turn."""
+        for host in list(islice(self._hosts, LOOKED_AT)):
+            budget = self._hosts.pop(host)
+            if not budget.has(HOST_RATE, now):
+                self._hosts[host] = budget
+        if len(self._hosts) >= HOSTS:
+            del self._hosts[next(iter(self._hosts))]
 
     def _knows(self, source: Address) -> bool:
         """Whether it is a live node's. The set is made only when there is a flood."""

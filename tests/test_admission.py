@@ -590,6 +590,19 @@ def test_strangers_have_a_share_together_and_the_hosts_noted_are_bounded() -> No
     intake.admit(Address("10.77.77.77", 1), 0.01)
 
 
+def test_a_host_that_owes_nothing_any_more_is_not_kept() -> None:
+    intake = Intake(State(ME, 1000.0))
+    for number in range(100):
+        intake.charge(Address(f"10.0.0.{number}", 1), 0.0)
+    flood = Address("10.9.9.9", 1)
+    for _ in range(int(HOST_RATE)):
+        intake.charge(flood, 1.5)
+    for number in range(60):
+        intake.charge(Address(f"10.0.1.{number}", 1), 2.0)
+    assert len(intake._hosts) == 61
+    assert flood.host in intake._hosts
+
+
 def test_of_an_ipv6_host_half_the_address_counts() -> None:
     intake = Intake(State(ME, 1000.0))
     for number in range(int(HOST_RATE)):
