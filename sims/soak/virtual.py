@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from gossipgroups.config import Config
 from gossipgroups.admission import STRANGERS
+from gossipgroups.config import Config
 from gossipgroups.contacts import PENDING
 from gossipgroups.snapshot import Snapshot
 from gossipgroups.testing.latency import LogNormal
@@ -34,8 +34,8 @@ BOUNDED = {
     "_contacts._pending": Tolerance(0, 0, 0, 0, PENDING),
     "_admission._floors": Tolerance(0, 0, 0, 0, STRANGERS),
 }
-"""What is remembered until there is so much of it: pings of seeds and of the dead that were never answered, and
-the highest numbers of senders that were forgotten."""
+"""What is remembered until there is so much of it: pings of seeds and of the dead that were never answered,
+and the highest numbers of senders that were forgotten."""
 OFFSET = 0.5
 """Samples are taken so many seconds after anything was done on purpose, when it is over."""
 MUST_OCCUR = (
