@@ -28,7 +28,7 @@ from gossipgroups.registers import MAX_COUNTER
 from gossipgroups.swim.live import LiveSet
 from gossipgroups.wire.messages import ROOT, WHOLE, Entry, Scope
 
-IMPATIENCE = 0.2
+IMPATIENCE = 0.1
 """Share of the waits after which those below are asked for bits that are missing."""
 ASKED = 3
 """Nodes below that are asked at once for bits that are missing."""
