@@ -17,7 +17,7 @@ from sims.cost.scene import Scene
 from sims.cost.sockets import socket_costs
 from sims.tables import Table
 
-ASKING = (8, 1)
+ASKING = (15, 8, 1)
 """Members that ping at once, through sockets."""
 
 
