@@ -22,7 +22,7 @@ from gossipgroups.reports import Reports
 from gossipgroups.state import State
 from gossipgroups.stats import Stats
 from gossipgroups.status import Status
-from gossipgroups.swim import awareness
+from gossipgroups.swim.awareness import REFUTED, Awareness
 from gossipgroups.swim.detector import Detector
 from gossipgroups.swim.dissemination import RumourQueue
 
@@ -32,6 +32,7 @@ class Learning:
     """The only one who changes the state of a node. Times are on the node's clock, in seconds."""
 
     state: State
+    awareness: Awareness
     detector: Detector
     contacts: Contacts
     admission: Admission
@@ -94,7 +95,7 @@ class Learning:
         own = self.state.own
         if own.status is not Status.LEFT:
             self.stats.refutations += 1
-            self.detector.awareness.note(awareness.REFUTED)
+            self.awareness.note(REFUTED)
             self.learn(own.become(Status.ALIVE, min(incarnation + 1, MAX_COUNTER)), now)
 
     def forget(self, register: Register) -> None:

@@ -84,10 +84,11 @@ class Node:
             self._learn,
         )
         self._detector.leave_out(omit)
+        self._prober = self._detector.prober
         self._ports = ClosedPorts(self.node_id, state.replica, self._outbox, self.stats)
         self._convergence = Convergence(self.node_id, state.live, config, random)
         self._reconciler = Reconciler(state.replica, self._outbox, config, self._age, random, now)
-        self._contacts = Contacts(state.replica, state.live, self._detector.numbers, config, random, address)
+        self._contacts = Contacts(state.replica, state.live, self._prober.numbers, config, random, address)
         self._reports = Reports(state.replica, state.views, config)
         self._operations = Operations(
             Rules(self.node_id, state.replica, state.views),
@@ -118,6 +119,7 @@ class Node:
         )
         self._learning = Learning(
             state,
+            self._prober.awareness,
             self._detector,
             self._contacts,
             self._admission,
@@ -133,6 +135,7 @@ class Node:
         addressees = Addressees(
             self._admission,
             self._contacts,
+            self._prober,
             self._detector,
             self._reconciler,
             self._settler,
@@ -250,7 +253,7 @@ class Node:
         """What is to be sent now."""
         now = self._time(now)
         self._contact(now)
-        self._detector.flush()
+        self._prober.flush()
         self._reconciler.flush(now)
         self._settler.send(now)
         for peer in self._reception.members_heard():
@@ -277,7 +280,8 @@ class Node:
         """When `tick` must be called even if no datagram comes; infinity when nothing is ever due."""
         now = self._clock.now
         due = min(
-            self._detector.deadline(now),
+            self._prober.deadline(now),
+            self._detector.deadline,
             self._convergence.deadline,
             self._contacts.deadline,
             self._reports.deadline,
@@ -294,7 +298,7 @@ class Node:
             if stall:
                 self.stats.stalls += 1
                 if stall > self.config.probe_timeout:
-                    self._detector.awareness.note(awareness.STALLED)
+                    self._prober.awareness.note(awareness.STALLED)
         return clock.now
 
     def _learn(self, register: Register, now: float, *, tell: bool = True) -> bool:
@@ -306,7 +310,7 @@ class Node:
 
     def _contact(self, now: float) -> None:
         for peer, number, cookie in self._contacts.due(now):
-            ping = Ping(number, self.state.replica.digest, self._detector.order.clock(now))
+            ping = Ping(number, self.state.replica.digest, self._prober.order.clock(now))
             self._outbox.add(peer, pack_section(Proof(cookie)))
             self._outbox.add(peer, pack_section(ping))
             if peer.node_id != ANYBODY and not self.joined:
@@ -321,9 +325,9 @@ class Node:
         for section in message.sections:
             match section:
                 case Ack(number) | Nack(number) | Cookie(number):
-                    if self._contacts.awaits(number) or self._detector.expects(message.sender, number):
+                    if self._contacts.awaits(number) or self._prober.expects(message.sender, number):
                         return True
                 case NotMe(number):
-                    if self._detector.awaits(number):
+                    if self._prober.awaits(number):
                         return True
         return False

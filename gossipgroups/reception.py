@@ -22,6 +22,7 @@ from gossipgroups.state import State
 from gossipgroups.stats import Stats
 from gossipgroups.status import Status
 from gossipgroups.swim.detector import Detector
+from gossipgroups.swim.probing import Prober
 from gossipgroups.wire.codec import pack_section, unpack_payload
 from gossipgroups.wire.header import Message, unpack_header
 from gossipgroups.wire.messages import (
@@ -49,6 +50,7 @@ class Addressees(NamedTuple):
 
     admission: Admission
     contacts: Contacts
+    prober: Prober
     detector: Detector
     reconciler: Reconciler
     settler: Settler
@@ -68,6 +70,7 @@ class Reception:
         self._outbox = outbox
         self._admission = addressees.admission
         self._contacts = addressees.contacts
+        self._prober = addressees.prober
         self._detector = addressees.detector
         self._reconciler = addressees.reconciler
         self._settler = addressees.settler
@@ -147,17 +150,17 @@ class Reception:
         peer = self._peer(message.sender, source, size)
         for section in message.sections:
             if isinstance(section, Ping):
-                self._detector.on_stray(peer, message.receiver, section)
+                self._prober.on_stray(peer, message.receiver, section)
 
     def _on_ping(self, message: Message, peer: Peer, section: Ping, now: float) -> None:
-        self._detector.on_ping(peer, section, now)
+        self._prober.on_ping(peer, section, now)
         self._tell_if_dead(peer)
         if section.digest != self._state.replica.digest:
             self._differs(message, peer, now)
 
     def _on_ack(self, message: Message, peer: Peer, section: Ack, now: float) -> None:
         number = section.number
-        pinged = self._detector.pinged(message.sender, number) or self._contacts.pinged(number)
+        pinged = self._prober.pinged(message.sender, number) or self._contacts.pinged(number)
         if pinged is not None:
             self._admission.prove(Peer(message.sender, pinged))
         self._detector.on_ack(message.sender, section, now)
@@ -167,7 +170,7 @@ class Reception:
             self._differs(message, peer, now)
 
     def _on_cookie(self, message: Message, peer: Peer, section: Cookie, now: float) -> None:
-        if not self._detector.on_cookie(message.sender, section, now):
+        if not self._prober.on_cookie(message.sender, section, now):
             self._contacts.on_cookie(message.sender, section, now)
 
     def _tell_if_dead(self, peer: Peer) -> None:
@@ -219,8 +222,8 @@ Handler = Callable[[Reception, Message, Peer, Any, float], None]
 _HANDLERS: dict[type[Any], Handler] = {
     Ping: Reception._on_ping,
     Ack: Reception._on_ack,
-    PingReq: lambda self, message, peer, section, now: self._detector.on_ping_req(peer, section, now),
-    Nack: lambda self, message, peer, section, now: self._detector.on_nack(message.sender, section),
+    PingReq: lambda self, message, peer, section, now: self._prober.on_ping_req(peer, section, now),
+    Nack: lambda self, message, peer, section, now: self._prober.on_nack(message.sender, section),
     NotMe: lambda self, message, peer, section, now: self._detector.on_not_me(peer.address, section, now),
     Accusations: Reception._on_accusations,
     Settling: Reception._on_settling,

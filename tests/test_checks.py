@@ -210,7 +210,7 @@ def test_an_operation_ends_once(outcomes: list[Applied | Done]) -> None:
 def _relays(process: Process) -> None:
     for number in range(RELAYS + 1):
         relay = Relay(process.node.node_id, process.address, process.node.state.own.peer, number, 1e9, 1e9)
-        process.node._detector._relays[number] = relay
+        process.node._prober.relays[number] = relay
 
 
 def _farewells(process: Process) -> None:
@@ -220,7 +220,7 @@ def _farewells(process: Process) -> None:
 
 
 def _awareness(process: Process) -> None:
-    process.node._detector.awareness.score = CONFIG.awareness_limit + 1
+    process.node._prober.awareness.score = CONFIG.awareness_limit + 1
 
 
 def _tombstones(process: Process) -> None:

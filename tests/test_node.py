@@ -312,7 +312,7 @@ def test_a_false_accusation_is_refuted() -> None:
     wire.turn(victim)
     assert victim.state.own.incarnation == 1
     assert victim.stats.refutations == 1
-    assert victim._detector.awareness.score == 1
+    assert victim._prober.awareness.score == 1
     victim.receive(sealed(7, victim.node_id, Accusations([charge])), an_address(70), wire.now)
     assert victim.state.own.incarnation == 1
     assert wire.run_until(wire.agree, 3)
@@ -502,7 +502,7 @@ def test_a_process_that_was_stopped_accuses_nobody() -> None:
     for node in wire.nodes:
         assert _told(wire, node, NodeFailed) == []
     assert _told(wire, stopped, NodeSuspected) == []
-    assert stopped._detector.awareness.score == 0
+    assert stopped._prober.awareness.score == 0
 
 
 def test_a_process_that_was_stopped_for_long_is_dead_meanwhile_and_comes_back_by_itself() -> None:
@@ -538,7 +538,7 @@ def test_the_own_clock_stands_still_over_a_stall_and_never_goes_back() -> None:
     assert node._time(due + 30) == pytest.approx(due)
     assert node._time(due + 29) == pytest.approx(due)
     assert node.next_deadline() >= due + 30
-    assert (node.stats.stalls, node._detector.awareness.score) == (1, 1)
+    assert (node.stats.stalls, node._prober.awareness.score) == (1, 1)
 
 
 def test_a_stall_after_a_call_is_a_stall_too() -> None:

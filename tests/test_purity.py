@@ -137,8 +137,8 @@ def _layer(module: str) -> int | None:
 def test_the_pure_rooms_are_the_ones_of_the_design() -> None:
     names = {name.removeprefix("gossipgroups.") for name in PURE}
     assert {"node", "convergence", "reconcile", "digest", "registers", "status", "ids", "config"} <= names
-    assert {"swim.detector", "groups.replica", "wire.codec", "errors", "reports", "operations"} <= names
-    assert {"testing.medium", "testing.latency"} <= names
+    assert {"swim.detector", "swim.probing", "groups.replica", "wire.codec", "errors"} <= names
+    assert {"reports", "operations", "testing.medium", "testing.latency"} <= names
     assert not {"transport.driver", "testing.network"} & names
 
 

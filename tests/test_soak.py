@@ -61,7 +61,7 @@ def test_every_table_of_a_node_is_found_once() -> None:
     node = Wire(2).nodes[0]
     tables, size = tables_of(node), bytes_of(node)
     assert tables["state.replica.nodes"] == len(node.state.replica.nodes) == 1
-    assert not any(path.startswith("_detector._replica") for path in tables), "shared, and counted before"
+    assert not any("._replica" in path for path in tables), "shared, and counted before"
     node.kept = deque([b"1", b"2"])  # type: ignore[attr-defined]
     node.state.replica.groups["nested"] = {"a": [1, 2, 3]}  # type: ignore[assignment]
     grown = tables_of(node)

@@ -13,7 +13,7 @@ from statistics import NormalDist
 
 from gossipgroups.config import Config
 from gossipgroups.errors import InvalidValue
-from gossipgroups.swim.detector import INDIRECT_WAITS
+from gossipgroups.swim.probing import INDIRECT_WAITS
 from gossipgroups.swim.round_trips import DEVIATIONS, FALL, RISE
 
 LATENCIES = {"local": 0.00011, "lan": 0.0011, "wan": 0.06}

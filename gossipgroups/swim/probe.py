@@ -44,17 +44,14 @@ class Probe:
     address: Address
     purpose: Purpose
     begun: float
-    direct_until: float
+    deadline: float
+    """When the next transition is due without an ack."""
     until: float
+    """When it has failed without one, once others are asked."""
     stage: Stage = Stage.DIRECT
     evidence: int = SILENT
     asked: set[NodeId] = field(default_factory=set)
     nacked: set[NodeId] = field(default_factory=set)
-
-    @property
-    def deadline(self) -> float:
-        """When the next transition is due without an ack."""
-        return self.direct_until if self.stage is Stage.DIRECT else self.until
 
 
 @dataclass(slots=True)

@@ -40,7 +40,7 @@ def _presences(node: Node) -> int:
 
 
 def _probes(node: Node, purpose: Purpose) -> int:
-    return sum(1 for each in node._detector._probes.values() if each.purpose is purpose)
+    return sum(1 for each in node._prober._probes.values() if each.purpose is purpose)
 
 
 def _overlapping(node: Node) -> int:
@@ -52,7 +52,7 @@ LIMITS: dict[str, tuple[Measure, Measure]] = {
     # One for each key: a newer register takes the older one's place.
     "rumours": (lambda node: len(node._rumours), lambda node: _registers(node) + _accusers(node)),
     "tombstones": (lambda node: len(node.state.tombstones), _registers),
-    "relays": (lambda node: len(node._detector._relays), lambda node: RELAYS),
+    "relays": (lambda node: len(node._prober.relays), lambda node: RELAYS),
     "probes of the round": (
         lambda node: _probes(node, Purpose.ROUND),
         lambda node: _overlapping(node) * max(1, _nodes(node)),
@@ -68,7 +68,7 @@ LIMITS: dict[str, tuple[Measure, Measure]] = {
         lambda node: sum(each.status is Status.SUSPECT for each in node.state.replica.nodes.values()),
     ),
     "accusers": (_accusers, lambda node: len(node._detector.suspicions) * max(1, _nodes(node))),
-    "awareness": (lambda node: node._detector.awareness.score, lambda node: node.config.awareness_limit),
+    "awareness": (lambda node: node._prober.awareness.score, lambda node: node.config.awareness_limit),
     "farewells": (lambda node: len(node._settler._farewells), lambda node: FAREWELLS),
     "contacts": (lambda node: len(node._contacts._pending), lambda node: PENDING),
     "catch-ups": (lambda node: node._contacts._catch_ups, lambda node: CATCH_UP + 1),

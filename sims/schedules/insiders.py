@@ -102,7 +102,7 @@ def start_other_version(world: World) -> None:
 def put_clock_ahead(world: World, place: int, periods: float) -> None:
     """Let the probe clock of a node be so many periods further on."""
     process, simulation = world.at(place), world.simulation
-    order = process.node._detector.order
+    order = process.node._prober.order
     assert isinstance(order, ProbeOrder)
     order._ahead += int(periods)
     order._version = -1

@@ -66,7 +66,7 @@ class Loudness(Watcher):
     def _look(self) -> None:
         simulation = self._simulation
         nodes = [process.node for process in simulation.processes.values()]
-        scores = [node._detector.awareness.score for node in nodes]
+        scores = [node._prober.awareness.score for node in nodes]
         refutations = sum(node.stats.refutations for node in nodes)
         self.seconds.append(
             Second(
