@@ -59,7 +59,7 @@ class Config:
     """Nodes that one round of gossip goes to. Larger: fewer rounds, more duplicates."""
     retransmit_multiplier: int = 4
     """A rumour is sent this · ceil(log10(n + 1)) times by each node. Larger: fewer repairs, more bytes."""
-    news_rate: float = 200.0
+    news_rate: float = 400.0
     """Datagrams a second that forwarding of news may use. Smaller: a storm is damped harder and lasts
     longer."""
     settle_pace: float = 0.005

@@ -11,7 +11,7 @@ set, and a bitmap over the sorted live ids that names who held D under L at this
 
 So at one stamp a node holds one (D, L) only, and a bit is never carried over to another view.
 
-The bits travel up and down a tree (`collecting`). Whoever waits in vain asks: first those below whose bits
+The bits travel up and down a tree (`spanning`). Whoever waits in vain asks: first those below whose bits
 are missing, or else its parent, whose bits may have been lost; then anybody, too.
 """
 
@@ -21,10 +21,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from math import inf
 
-from gossipgroups.collecting import CollectingTree
 from gossipgroups.config import Config
 from gossipgroups.ids import NodeId, Random
 from gossipgroups.registers import MAX_COUNTER
+from gossipgroups.spanning import SpanningTree
 from gossipgroups.swim.live import LiveSet
 from gossipgroups.wire.messages import ROOT, WHOLE, Entry, Scope
 
@@ -248,8 +248,8 @@ class Convergence:
     def _complete(self, settlement: Settlement, required: int) -> bool:
         return settlement.live == self._live.digest and settlement.bits & required == required
 
-    def _tree(self, settlement: Settlement) -> CollectingTree:
-        return CollectingTree(settlement.digest, len(self._live), self._live.suspect_mask())
+    def _tree(self, settlement: Settlement) -> SpanningTree:
+        return SpanningTree(settlement.digest, len(self._live), self._live.suspect_mask())
 
     def _whom_to_tell(self, settlement: Settlement, place: int) -> list[int]:
         """Places that are to have the bits now; each is told once at each stamp."""

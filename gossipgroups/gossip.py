@@ -1,25 +1,36 @@
 """When rumours travel, and to whom.
 
-Law: news goes on at once to a few nodes drawn at random, within a budget, and never to those that this turn's
-news came from; what is not new is told again each interval; every other datagram to a live node carries what
-fits. Chatter, that is accusations and refutations, has a budget of its own: the first of it goes on at once
-too, but nodes that are accused and refute over and over cannot keep the others busy.
+Law: news goes on at once, within a budget, and never to those that this turn's news came from; what is not
+new is told again each interval, to a few nodes drawn at random; every other datagram to a live node carries
+what fits.
+
+    about groups   along the tree that its hash names, and to one node at random: each is told about once
+    about nodes    to a few at random: those in between may be the very ones that are gone
+    much at once   to a few at random: one datagram carries it all
+
+Chatter, that is accusations and refutations, has a budget of its own: the first of it goes on at once too,
+but nodes that are accused and refute over and over cannot keep the others busy.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from math import inf
 
 from gossipgroups.budget import Budget
 from gossipgroups.config import Config
 from gossipgroups.ids import NodeId, Peer, Random
+from gossipgroups.spanning import SpanningTree
 from gossipgroups.state import State
 from gossipgroups.swim.dissemination import Age, RumourQueue, retransmit_limit
 from gossipgroups.wire.outbox import Outbox
 
 CHATTER_ROUNDS = 5
 """Rounds of chatter that may be sent at once, before it takes the pace of the gossip interval."""
+FEW = 2
+"""So many new things go along trees, each along its own."""
+BESIDE_TREES = 1
+"""Nodes drawn at random that are told as well: they mend what was lost, and what unequal trees left out."""
 
 
 class Gossip:
@@ -60,11 +71,13 @@ class Gossip:
 
     def send(self, now: float) -> None:
         """Begin a round, if one is due."""
+        self._rumours.stop_telling(self._config.fanout)
         told = self._news_from
         if told:
             self._news_from = set()
         if not self._has_news():
             return
+        self._go_along_trees(told, now)
         at_once = any(budget.spend(self._config.fanout, now) for budget in self._budgets())
         if at_once or self._at <= now:
             self._at = now + self._config.gossip_interval
@@ -95,6 +108,25 @@ class Gossip:
             others[place], others[-1] = others[-1], others[place]
             chosen.append(self._state.replica.nodes[others.pop()].peer)
         return chosen
+
+    def _go_along_trees(self, told: Collection[NodeId], now: float) -> None:
+        """Tell what is new about groups, if it is little, to those next to us in its trees."""
+        live = self._state.live
+        place = live.place(self._me)
+        news = self._rumours.group_news(FEW)
+        if not news or place is None or len(live) - 1 <= self._config.fanout:
+            return
+        trees = (SpanningTree(register.hash, len(live), live.suspect_mask()) for register in news)
+        targets = {live.ids[each]: None for tree in trees for each in tree.neighbours(place)}
+        beside = self.draw(BESIDE_TREES, {*targets, *told})
+        peers = [self._state.replica.nodes[each].peer for each in targets if each not in told]
+        if not self._news.spend(len(peers) + len(beside), now):
+            return
+        if len(news) == len(self._rumours):
+            self._at = now + self._config.gossip_interval
+        self._rumours.start_telling(news)
+        for peer in peers + beside:
+            self._outbox.open(peer)
 
     def _budgets(self) -> Iterator[Budget]:
         """What may pay for telling something at once that was never told."""

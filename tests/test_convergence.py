@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gossipgroups.collecting import BRANCHES
 from gossipgroups.config import Config
 from gossipgroups.convergence import ASKED, IMPATIENCE, LONGEST_RETRY, RETRY_GROWTH, Convergence
 from gossipgroups.ids import NodeId
 from gossipgroups.registers import hash_bytes
+from gossipgroups.spanning import BRANCHES
 from gossipgroups.swim.live import LiveSet
 from gossipgroups.wire.messages import ROOT, WHOLE, Entry, Scope
 from tests.nodes import a_live_set, an_id, number_of

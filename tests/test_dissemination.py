@@ -95,6 +95,47 @@ def test_a_newer_register_takes_the_place_of_the_older() -> None:
     assert told == [[a_node(1, 1, Status.DEAD)]] * 2 + [[]]
 
 
+def test_what_goes_along_a_tree_is_in_every_datagram_and_counts_once() -> None:
+    queue = RumourQueue()
+    queue.add(a_presence("g", "a", 1))
+    queue.add(a_node(1), told=1)
+    news = queue.group_news(1)
+    assert news == [a_presence("g", "a", 1)]
+    queue.start_telling(news)
+    assert not queue.fresh_news
+    assert queue.group_news(9) == []
+    together = [_read(queue.take(PLENTY, 3, _ageless)) for _ in range(9)]
+    assert together == [[*news, a_node(1)]] * 2 + [news] * 7
+    queue.stop_telling(1)
+    assert [_read(queue.take(PLENTY, 3, _ageless)) for _ in range(3)] == [news, news, []]
+    queue.stop_telling(1)
+    assert len(queue) == 0
+
+
+def test_what_is_superseded_or_dropped_while_it_goes_along_a_tree_is_told_no_more() -> None:
+    queue = RumourQueue()
+    for member in ("a", "b"):
+        queue.add(a_presence("g", member, 1))
+    queue.start_telling(queue.group_news(2))
+    queue.drop(a_presence("g", "a", 1).key)
+    newer = a_presence("g", "b", 1, clock=2)
+    queue.add(newer)
+    queue.stop_telling(3)
+    assert queue.group_news(2) == [newer]
+    assert _read(queue.take(PLENTY, 9, _ageless)) == [newer]
+
+
+def test_news_of_nodes_and_much_news_go_along_no_tree() -> None:
+    queue = RumourQueue()
+    queue.add(a_node(1))
+    queue.accuse(_charge(2, 3))
+    assert queue.group_news(9) == []
+    for group in ("g", "h"):
+        queue.add(GroupRegister(group, 1))
+    assert queue.group_news(4) == [GroupRegister("g", 1), GroupRegister("h", 1)]
+    assert queue.group_news(3) == []
+
+
 def test_what_is_dropped_is_told_no_more() -> None:
     queue = RumourQueue()
     queue.add(a_node(1))

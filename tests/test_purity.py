@@ -59,7 +59,7 @@ LAYERS = [
         "gossipgroups.reconcile",
         "gossipgroups.reports",
     ],
-    ["gossipgroups.state", "gossipgroups.collecting"],
+    ["gossipgroups.state", "gossipgroups.spanning"],
     ["gossipgroups.swim"],
     ["gossipgroups.groups"],
     ["gossipgroups.wire"],

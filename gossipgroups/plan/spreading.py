@@ -12,11 +12,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from math import exp, log1p
 
-from gossipgroups.collecting import BRANCHES
 from gossipgroups.config import Config
 from gossipgroups.convergence import ASKED, IMPATIENCE, LONGEST_RETRY, RETRY_GROWTH
 from gossipgroups.plan.curve import Curve
 from gossipgroups.plan.network import Atoms, Network
+from gossipgroups.spanning import BRANCHES
 from gossipgroups.swim.dissemination import retransmit_limit
 
 GRID = 800

@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil, exp
 
-from gossipgroups.collecting import BRANCHES
 from gossipgroups.config import Config
 from gossipgroups.convergence import ASKED, IMPATIENCE
 from gossipgroups.ids import Address, NodeId
 from gossipgroups.plan.network import Network
 from gossipgroups.plan.spreading import COMING, Settling, asking_times
 from gossipgroups.registers import NodeRegister, PresenceRegister
+from gossipgroups.spanning import BRANCHES
 from gossipgroups.status import Status
 from gossipgroups.swim.dissemination import retransmit_limit
 from gossipgroups.wire.codec import pack_payload, pack_section

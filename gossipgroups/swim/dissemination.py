@@ -2,17 +2,19 @@
 
 Law: the least told rumour goes first; a rumour is told at most `limit` times by this node; a newer register
 of the same key takes the older one's place. The queue never holds more rumours than there are keys.
+What goes along a tree goes to all of its neighbours there, however many they are, and counts as told once
+that is over.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from functools import lru_cache
 from math import ceil, log10
 
 import msgpack
 
-from gossipgroups.registers import NodeRegister, PresenceRegister, Register
+from gossipgroups.registers import GroupRegister, NodeRegister, PresenceRegister, Register
 from gossipgroups.status import Status
 from gossipgroups.wire.messages import (
     KINDS,
@@ -32,6 +34,9 @@ _OVERHEAD = 8
 _AGE_BYTES = 5
 _SMALLEST = 20
 """No rumour fits less room than this."""
+
+_TELLING = -1
+"""The tier of what goes along a tree at present."""
 
 Age = Callable[[Register], int]
 """Seconds since a register was spent; 0 for one that is not."""
@@ -109,13 +114,31 @@ class RumourQueue:
         self.drop(key)
         self._put(key, Rumour(accusation, counts=2 if confirms else 1), 0)
 
+    def group_news(self, most: int) -> list[GroupRegister | PresenceRegister]:
+        """What was never told about groups; nothing when more than `most` things were never told."""
+        fresh = self._tiers.get(0, {})
+        if len(fresh) > most:
+            return []
+        items = [rumour.item for rumour in fresh.values()]
+        return [item for item in items if isinstance(item, GroupRegister | PresenceRegister)]
+
+    def start_telling(self, registers: Iterable[Register]) -> None:
+        """From now on these are in every datagram that has room, and no telling counts."""
+        for register in registers:
+            self._move(register.key, _TELLING)
+
+    def stop_telling(self, told: int) -> None:
+        """What was told since `start_telling` counts as told so often."""
+        for key in list(self._tiers.get(_TELLING, ())):
+            self._move(key, told)
+
     def drop(self, key: Hashable) -> None:
         """Stop telling what stands under a key."""
         told = self._told.pop(key, None)
         if told is not None:
             tier = self._tiers[told]
             rumour = tier.pop(key)
-            self.fresh_chatter -= rumour.chatter and not told
+            self.fresh_chatter -= rumour.chatter and told == 0
             if not tier:
                 del self._tiers[told]
 
@@ -138,6 +161,8 @@ class RumourQueue:
             if room < _SMALLEST:
                 break
         for told, key, rumour in chosen:
+            if told == _TELLING:
+                continue
             self.drop(key)
             if told + rumour.counts < limit:
                 self._put(key, rumour, told + rumour.counts)
@@ -147,10 +172,15 @@ class RumourQueue:
         for tier in self._tiers.values():
             yield from tier.items()
 
+    def _move(self, key: Hashable, told: int) -> None:
+        rumour = self._tiers[self._told[key]][key]
+        self.drop(key)
+        self._put(key, rumour, told)
+
     def _put(self, key: Hashable, rumour: Rumour, told: int) -> None:
         """Put in what is not there."""
         self._told[key] = told
-        self.fresh_chatter += rumour.chatter and not told
+        self.fresh_chatter += rumour.chatter and told == 0
         self._tiers.setdefault(told, {})[key] = rumour
 
 

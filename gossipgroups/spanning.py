@@ -1,8 +1,8 @@
-"""Whose bits go to whom: a tree over the live nodes, which all that hold one view compute alike.
+"""Who passes what on to whom: trees over the live nodes, which all that hold them alive compute alike.
 
-Law: bits go up to the root as soon as those of all below are in, and come down from it once all are; so n
-nodes have them all with 2 (n - 1) datagrams, in twice as many hops as the tree is deep. The root is named by
-the view's digest: each view burdens another node. Who is excused is passed over, in both directions.
+Law: a digest names the root, so each view and each register burdens another node. What all must hear takes
+n - 1 datagrams along a tree, and twice as many hops as it is deep; what all must know of all takes twice as
+many datagrams. Who is excused is passed over, in both directions.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ BRANCHES = 16
 """Children of a node. More: fewer hops, and more datagrams at once at the nodes that have children."""
 
 
-class CollectingTree:
-    """The tree of one view over the places 0 … `size` - 1; `excused` is a bitmap of places."""
+class SpanningTree:
+    """The tree of one digest over the places 0 … `size` - 1; `excused` is a bitmap of places."""
 
     __slots__ = ("_excused", "_root", "_size")
 
@@ -39,14 +39,27 @@ class CollectingTree:
         return None
 
     def children(self, place: int) -> Iterator[int]:
-        """Where bits come down to."""
+        """Where bits come down to: the next ones that are not excused."""
+        return (below for below in self._next_below(place) if not self._excused >> below & 1)
+
+    def neighbours(self, place: int) -> Iterator[int]:
+        """Where news goes on to: up and down; to those excused too, and past them."""
+        rank = self._rank(place)
+        while rank:
+            rank = (rank - 1) // BRANCHES
+            above = self._place(rank)
+            yield above
+            if not self._excused >> above & 1:
+                break
+        yield from self._next_below(place)
+
+    def _next_below(self, place: int) -> Iterator[int]:
         first = self._rank(place) * BRANCHES + 1
         for each in range(first, min(first + BRANCHES, self._size)):
             below = self._place(each)
+            yield below
             if self._excused >> below & 1:
-                yield from self.children(below)
-            else:
-                yield below
+                yield from self._next_below(below)
 
     def below(self, place: int) -> int:
         """A bitmap of this place and all below it that is not excused."""
