@@ -12,8 +12,9 @@ from math import exp
 from gossipgroups.config import Config
 from gossipgroups.ids import NodeId
 from gossipgroups.plan.curve import Curve
+from gossipgroups.plan.hearing import heard
 from gossipgroups.plan.network import Atoms, Network
-from gossipgroups.plan.spreading import heard, settling
+from gossipgroups.plan.spreading import settling
 from gossipgroups.plan.traffic import stray_datagrams
 from gossipgroups.swim.detector import SPARE_CORROBORATORS
 from gossipgroups.swim.hearing import LATELY

@@ -12,9 +12,11 @@ from math import ceil, exp
 
 from gossipgroups.config import Config
 from gossipgroups.convergence import ASKED, IMPATIENCE
+from gossipgroups.gossip import BESIDE_TREES
 from gossipgroups.ids import Address, NodeId
+from gossipgroups.plan.hearing import COMING, asking_times
 from gossipgroups.plan.network import Network
-from gossipgroups.plan.spreading import COMING, Settling, asking_times
+from gossipgroups.plan.spreading import Settling
 from gossipgroups.registers import NodeRegister, PresenceRegister
 from gossipgroups.spanning import BRANCHES
 from gossipgroups.status import Status
@@ -36,6 +38,8 @@ from gossipgroups.wire.messages import Settling as SettlingSection
 from gossipgroups.wire.outbox import ROOM
 from gossipgroups.wire.seal import SEAL_BYTES, TAGGED_BYTES
 
+TOLD_TWICE = 0.2
+"""Of those told at random, the share to which that comes first, in the simulator."""
 IP_BYTES = 28
 """Headers of IPv4 and UDP."""
 _A, _B = NodeId(b"a" * 8), NodeId(b"b" * 8)
@@ -90,7 +94,10 @@ def false_suspicions(config: Config, network: Network, nodes: int) -> float:
 
 def change(config: Config, network: Network, nodes: int, sealed: bool, settles: Settling) -> Rate:
     """What a node sends, on average, for one change of one group, which settles so."""
-    news = min(config.fanout, nodes - 1)
+    news = float(min(config.fanout, nodes - 1))
+    if nodes - 1 > config.fanout:
+        # Along the tree; whoever hears from another first tells the one above, too.
+        news = (nodes - 1) / nodes + BESIDE_TREES * (1 + (0 if nodes <= 1 + BRANCHES else TOLD_TWICE))
     # Up the tree and down, less what goes to somebody to whom news goes as well.
     pushes = 2 * (nodes - 1) / nodes - news / (nodes - 1)
     # Who waits asks, and is answered, though nothing may be lost but its patience.
