@@ -80,7 +80,9 @@ def test_more_nodes_take_longer_and_more(preset: str, loss: float) -> None:
         assert loss or smaller.process_crash.p50 <= ROUNDING * larger.process_crash.p50
         assert loss or smaller.change.p99 <= ROUNDING * larger.change.p99
         assert smaller.idle.datagrams <= larger.idle.datagrams + 1e-9
-        assert smaller.change_cost.bytes < larger.change_cost.bytes
+        # Where a round has all the others, there is no tree, and each is told several times.
+        round_has_all = smaller.nodes - 1 <= PRESETS[preset]().fanout
+        assert round_has_all or smaller.change_cost.bytes < larger.change_cost.bytes
         assert smaller.memory < larger.memory
 
 
