@@ -3,8 +3,8 @@
 Law: a coordinator never stops looking for others. An address is asked who is there; whoever answers with a
 cookie is greeted by its id. Until a seed has answered, seeds are asked often; after
 that, those that are not live nodes now and then, with jitter; and each dead node is called about once per
-`reach_interval` by somebody, unless the kernel said that its port is closed. So a healed partition re-merges
-even after each side has declared the other dead.
+`reach_interval` by somebody, unless the kernel said that its port is closed, or a live node has its address.
+So a healed partition re-merges even after each side has declared the other dead.
 """
 
 from __future__ import annotations
@@ -52,7 +52,8 @@ class Contacts:
         self._config = config
         self._random = random
         self._pending: dict[int, Address] = {}
-        self._gone: set[NodeId] = set()
+        self._dead: dict[NodeId, None] = {}
+        """Those that are called: some of them may only be cut off."""
         self._refused: set[Address] = set()
         self._own = own
         self._ours = {own}
@@ -119,9 +120,11 @@ class Contacts:
 
     def status_changed(self, node_id: NodeId, status: Status, now: float) -> None:
         """A node's status was learnt: the dead are called, for as long as there are any."""
-        if status.live:
-            self._gone.discard(node_id)
-        if status is Status.DEAD and self._reach_at == inf:
+        if status is not Status.DEAD:
+            self._dead.pop(node_id, None)
+            return
+        self._dead[node_id] = None
+        if self._reach_at == inf:
             self._reach_at = now + self._config.reach_interval * self._random.random()
 
     def on_ack(self, sender: NodeId, ack: Ack) -> None:
@@ -162,9 +165,8 @@ class Contacts:
         """Nobody listens there: the dead node of this address need not be called again."""
         if address in self.seeds:
             self._refused.add(address)
-        for register in self._replica.nodes.values():
-            if register.address == address and register.status is Status.DEAD:
-                self._gone.add(register.node_id)
+        for node_id in [each for each in self._dead if self._replica.nodes[each].address == address]:
+            del self._dead[node_id]
 
     @property
     def hopeless(self) -> bool:
@@ -178,7 +180,7 @@ class Contacts:
 
     def forget(self, node_id: NodeId) -> None:
         """The node was dropped from the replica."""
-        self._gone.discard(node_id)
+        self._dead.pop(node_id, None)
 
     @property
     def deadline(self) -> float:
@@ -196,11 +198,6 @@ class Contacts:
             del self._pending[next(iter(self._pending))]
         self._pending[number] = address
         return number
-
-    def _taken(self) -> set[Address]:
-        """Addresses of live nodes: nobody else can be found there."""
-        nodes = self._replica.nodes
-        return {self._own, *(nodes[node_id].address for node_id in self._live.ids)}
 
     def _due_seeds(self) -> list[Address]:
         # Until it has joined it asks seeds that are live nodes too: their answer may have been lost.
@@ -222,17 +219,15 @@ class Contacts:
         return True
 
     def _due_dead(self) -> list[Address]:
-        taken = self._taken()
-        dead = [
-            register
-            for register in self._replica.nodes.values()
-            if register.status is Status.DEAD
-            and register.node_id not in self._gone
-            and register.address not in taken
-        ]
-        if not dead:
+        if not self._dead:
             self._reach_at = inf
             return []
-        if self._random.random() * len(self._live) >= len(dead):
+        if self._random.random() * len(self._live) >= len(self._dead):
             return []
-        return [dead[self._random.randrange(len(dead))].address]
+        nodes = self._replica.nodes
+        node_id = list(self._dead)[self._random.randrange(len(self._dead))]
+        address = nodes[node_id].address
+        if address == self._own or any(nodes[each].address == address for each in self._live.ids):
+            del self._dead[node_id]  # another is there now
+            return []
+        return [address]

@@ -4,7 +4,7 @@ Law: news goes on at once, within a budget, and never to those that this turn's 
 new is told again each interval, to a few nodes drawn at random; every other datagram to a live node carries
 what fits.
 
-    about groups   along the tree that its hash names, and to one node at random: each is told about once
+    about groups   along the tree that its hash names, and now and then to one more: each is told about once
     about nodes    to a few at random: those in between may be the very ones that are gone
     much at once   to a few at random: one datagram carries it all
 
@@ -29,8 +29,8 @@ CHATTER_ROUNDS = 5
 """Rounds of chatter that may be sent at once, before it takes the pace of the gossip interval."""
 FEW = 2
 """So many new things go along trees, each along its own."""
-BESIDE_TREES = 1
-"""Nodes drawn at random that are told as well: they mend what was lost, and what unequal trees left out."""
+BESIDE_TREES = 0.5
+"""Share of the nodes that tell one more, at random: that mends what was lost, or what unequal trees left out."""
 
 
 class Gossip:
@@ -118,7 +118,7 @@ class Gossip:
             return
         trees = (SpanningTree(register.hash, len(live), live.suspect_mask()) for register in news)
         targets = {live.ids[each]: None for tree in trees for each in tree.neighbours(place)}
-        beside = self.draw(BESIDE_TREES, {*targets, *told})
+        beside = self.draw(int(self._random.random() < BESIDE_TREES), {*targets, *told})
         peers = [self._state.replica.nodes[each].peer for each in targets if each not in told]
         if not self._news.spend(len(peers) + len(beside), now):
             return

@@ -11,6 +11,7 @@ import pytest
 from gossipgroups.config import Config
 from gossipgroups.contacts import CATCH_UP, JOIN_GROWTH, PENDING, Contacts
 from gossipgroups.ids import Address
+from gossipgroups.registers import NodeRegister
 from gossipgroups.state import State
 from gossipgroups.status import Status
 from gossipgroups.swim.probe import Numbers
@@ -240,6 +241,16 @@ def test_live_nodes_that_refuse_are_not_taken_for_gone() -> None:
     rig.contacts.on_refused(an_address(1))
     rig.kill(1)
     assert rig.times(20.0) != []
+
+
+@pytest.mark.parametrize("taken_by", [ME, 2])
+def test_the_dead_whose_address_another_has_are_called_no_more(taken_by: int) -> None:
+    rig = Rig(3)
+    moved = NodeRegister(an_id(1), 0, Status.DEAD, an_address(taken_by), "n1")
+    rig.state.merge(moved, 0.0)
+    rig.contacts.status_changed(an_id(1), Status.DEAD, 0.0)
+    assert rig.times(100.0) == []
+    assert rig.contacts.deadline == inf
 
 
 def test_the_departed_are_not_called() -> None:

@@ -125,7 +125,7 @@ def asking_times(config: Config, share: float) -> list[float]:
     return times
 
 
-def _pressure(network: Network, told: int, nodes: int) -> float:
+def _pressure(network: Network, told: float, nodes: int) -> float:
     """What one that tells so many others adds to the exponent of those missed, times the nodes."""
     return -nodes * log1p(-min(network.arrives * told / (nodes - 1), ALMOST))
 
