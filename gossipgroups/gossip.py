@@ -30,7 +30,7 @@ CHATTER_ROUNDS = 5
 FEW = 2
 """So many new things go along trees, each along its own."""
 BESIDE_TREES = 0.5
-"""Share of the nodes that tell one more, at random: it mends what was lost, and what unequal trees left out."""
+"""Share of the nodes that tell one more at random: for what was lost, or is left out by unequal trees."""
 
 
 class Gossip:
