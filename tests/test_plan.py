@@ -252,3 +252,10 @@ def test_errors_say_what_was_wrong(arguments: tuple[str, ...], said: str) -> Non
 
 def test_a_network_is_a_value() -> None:
     assert replace(Network(0.001), loss=0.1) == Network(0.001, 0.1)
+
+
+@pytest.mark.parametrize(("loss", "said"), [("0", "under 0.001"), ("50%", "2,225")])
+def test_what_is_rare_and_what_is_not_is_said_in_plain_figures(loss: str, said: str) -> None:
+    lines = invoke("--nodes", "8192", "--loss", loss).stdout.splitlines()
+    assert f", {loss.rstrip('%')} % of the datagrams lost," in lines[0]
+    assert next(line for line in lines if "false suspicions" in line).endswith(said)

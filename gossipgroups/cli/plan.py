@@ -38,7 +38,7 @@ def show_plan(
         return 0
     console = open_console()
     console.print(
-        f"{nodes:,} nodes, preset {preset}, {loss:.3g} of the datagrams lost, "
+        f"{nodes:,} nodes, preset {preset}, {100 * loss:.3g} % of the datagrams lost, "
         f"{_seconds(network.latency)} one way",
         soft_wrap=True,
     )
@@ -95,7 +95,7 @@ def _others(found: Plan) -> list[tuple[str, str]]:
     largest = found.largest
     return [
         ("wait for an ack before others are asked", _seconds(found.ack_wait)),
-        ("false suspicions of a node in an hour, refuted", f"{found.false_suspicions:.3g}"),
+        ("false suspicions of a node in an hour, refuted", _rarely(found.false_suspicions)),
         (
             f"memory of a node's tables, {found.groups:,} × {found.members:,} members",
             f"{found.memory / 1000:,.0f} kB",
@@ -105,6 +105,10 @@ def _others(found: Plan) -> list[tuple[str, str]]:
         ("most groups", f"{largest.groups:,}"),
         ("most members of one group, of all", f"{largest.members:,}, {largest.presences:,}"),
     ]
+
+
+def _rarely(times: float) -> str:
+    return "under 0.001" if times < 0.001 else f"{times:,.0f}" if times >= 100 else f"{times:.3g}"
 
 
 def _seconds(seconds: float) -> str:
