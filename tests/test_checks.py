@@ -40,8 +40,10 @@ from sims.checks.limits import LIMITS, check_datagram, check_limits
 from sims.checks.rest import rest_seconds
 from sims.checks.settled import Settled
 from sims.engine import Process, Trace, Watcher, address_of
+from sims.schedules import load
 from sims.schedules.faults import FAULTS
 from sims.schedules.operations import OPERATIONS
+from sims.schedules.schedule import begin, finish
 from sims.schedules.stranger import HOMES
 from sims.schedules.world import CONFIG, World
 
@@ -562,3 +564,24 @@ def test_a_flood_of_changes_settles_after_it_stops() -> None:
     assert world.checks.missing(world.running.values()) == []
     last = [process.node.state.views["red"]["member-1"].capabilities for process in world.running.values()]
     assert last == [encode_capabilities([199])] * 3
+
+
+TWO_VOICES = """
+{"seed": 20463, "nodes": 3, "up": 3, "head_start": 0.5, "together": 1, "groups": ["red", "green"],
+ "recorded": 0.2, "forget_after": 20.0, "steps": [
+    {"do": "partition", "sides": [[0]]}, {"do": "fault", "what": "twin", "place": 1},
+    {"do": "wait", "seconds": 8.0}, {"do": "fault", "what": "crash", "place": 2},
+    {"do": "operate", "what": "join or create", "place": 1, "group": "green", "apt": false},
+    {"do": "fault", "what": "crash", "place": 2}, {"do": "wait", "seconds": 0.5},
+    {"do": "fault", "what": "start", "place": 0}, {"do": "partition", "sides": [[1]]},
+    {"do": "wait", "seconds": 0.5}]}
+"""
+"""A node that starts anew listens to the twin of one that has settled with others before."""
+
+
+def test_a_node_and_its_twin_may_witness_two_views_at_one_stamp(monkeypatch: pytest.MonkeyPatch) -> None:
+    schedule = load(TWO_VOICES)
+    finish(schedule, begin(schedule, []))
+    monkeypatch.setattr(Settled, "_has_one_voice", lambda self, nodes: bool(nodes))
+    with pytest.raises(Broken, match="agreement: .* settled root differently"):
+        finish(schedule, begin(schedule, []))

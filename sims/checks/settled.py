@@ -3,7 +3,8 @@
     truth       every node that it holds alive has held exactly this view, at this stamp: having held the
                 same view some time before does not count. What a twin that is listened to has held, counts
     order       at one stamp a node holds one view under one live set, and stamps only rise
-    agreement   settled at the same stamp, with a node in common: the same view
+    agreement   settled at the same stamp, with a node in common: the same view; a node and its twin who are
+                both listened to are none in common, as each may have witnessed another view
     digest      one digest of a scope stands for one view
 
 A node that forgets a group begins with it anew, at stamp 1. So from then on order counts anew at that node,
@@ -91,6 +92,10 @@ class Settled:
                 return self._holdings[node_id].process.name if node_id in self._holdings else node_id.hex()
         return None
 
+    def _has_one_voice(self, nodes: Iterable[NodeId]) -> bool:
+        """Whether any of these nodes has no twin that is listened to."""
+        return any(len(self._holdings.in_name_of(each)) < 2 for each in nodes)
+
     def _check(self, process: Process, scope: Scope, now: Position, bits: int) -> None:
         node = process.node
         replica = node.state.replica
@@ -127,7 +132,7 @@ class Settled:
             if other == mark:
                 continue
             for others, who in settlers:
-                if alive & others:
+                if self._has_one_voice(alive & others):
                     raise Broken(
                         "agreement",
                         f"{process.name} and {who} settled {_named(scope)} differently at stamp {now[0]}",
