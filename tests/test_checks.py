@@ -583,5 +583,5 @@ def test_a_node_and_its_twin_may_witness_two_views_at_one_stamp(monkeypatch: pyt
     schedule = load(TWO_VOICES)
     finish(schedule, begin(schedule, []))
     monkeypatch.setattr(Settled, "_has_one_voice", lambda self, nodes: bool(nodes))
-    with pytest.raises(Broken, match="agreement: .* settled root differently"):
+    with pytest.raises(Broken, match=r"agreement: .* settled root differently"):
         finish(schedule, begin(schedule, []))
