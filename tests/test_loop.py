@@ -20,6 +20,7 @@ from gossipgroups.node import Node
 from gossipgroups.transport.datagrams import KernelDatagrams
 from gossipgroups.transport.loop import (
     FAR,
+    MOST_QUEUED,
     NO_STALL,
     Loop,
     SharedTurns,
@@ -76,6 +77,29 @@ def test_a_node_is_due_at_its_last_time_whatever_it_was_before(
             for node in found:
                 node.due = inf
         loop.run(lambda: True)  # closes it
+        datagrams.close()
+
+    trio.run(main)
+
+
+@pytest.mark.parametrize("far", [86_400.0, inf])
+def test_a_node_that_is_due_soon_over_and_over_and_then_far_ahead_leaves_little_behind(far: float) -> None:
+    async def main() -> None:
+        loop, datagrams = Loop(), bound()
+        node, other = (SharedTurns(loop, datagrams, lambda: inf, TOLERANCE) for _ in range(2))
+        other.due = 1e6
+        loop.expect(other)
+        for step in range(1000):
+            node.due = float(step)
+            loop.expect(node)
+            if step % 2:
+                assert loop._due(node.due) == [node]
+            node.due = far
+            loop.expect(node)
+            loop._next_due()
+        assert len(loop._queue) <= MOST_QUEUED + 1
+        assert loop._due(2e6) == ([node, other] if far < inf else [other])
+        loop.run(lambda: True)
         datagrams.close()
 
     trio.run(main)

@@ -10,7 +10,7 @@ import socket
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from heapq import heappop, heappush, heapreplace
+from heapq import heapify, heappop, heappush, heapreplace
 from itertools import count
 from math import ceil, inf
 from selectors import EVENT_READ, DefaultSelector
@@ -28,6 +28,8 @@ NO_STALL = 0.8
 """Share of `Config.stall_tolerance` that a node waits for others at most."""
 FAR = 0.1
 """Seconds ahead from which on a node waits for others; what is due sooner belongs to something under way."""
+MOST_QUEUED = 64
+"""Entries in the queue of times, besides two for each node, beyond which old ones are thrown out."""
 
 
 class SharedTurns(Turns):
@@ -129,6 +131,8 @@ class Loop:
         if at < node.queued:
             node.queued, node.queued_for = at, node.due
             heappush(self._queue, (at, next(self._number), node))
+            if len(self._queue) > MOST_QUEUED + 2 * self._nodes:
+                self._tidy()
 
     def run(self, ended: Callable[[], bool]) -> None:
         """Serve until all has ended."""
@@ -184,6 +188,12 @@ class Loop:
         if self._nodes > 1 and FAR < due - self._round_at < inf:
             return ceil(due / node.together) * node.together
         return due
+
+    def _tidy(self) -> None:
+        """Throw out entries that count no more; by themselves they might stay for a day."""
+        standing = {id(entry[2]): entry for entry in self._queue if entry[0] == entry[2].queued < inf}
+        self._queue[:] = standing.values()
+        heapify(self._queue)
 
     def _next_due(self) -> float:
         """When the first node is to take its turn, which then stands at the front."""
