@@ -24,7 +24,7 @@ from math import inf
 from gossipgroups.config import Config
 from gossipgroups.ids import NodeId, Random
 from gossipgroups.registers import MAX_COUNTER
-from gossipgroups.spanning import SpanningTree
+from gossipgroups.spanning import SpanningTree, tree_of
 from gossipgroups.swim.live import LiveSet
 from gossipgroups.wire.messages import ROOT, WHOLE, Entry, Scope
 
@@ -249,7 +249,7 @@ class Convergence:
         return settlement.live == self._live.digest and settlement.bits & required == required
 
     def _tree(self, settlement: Settlement) -> SpanningTree:
-        return SpanningTree(settlement.digest, len(self._live), self._live.suspect_mask())
+        return tree_of(self._live, settlement.digest)
 
     def _whom_to_tell(self, settlement: Settlement, place: int) -> list[int]:
         """Places that are to have the bits now; each is told once at each stamp."""

@@ -20,7 +20,7 @@ from math import inf
 from gossipgroups.budget import Budget
 from gossipgroups.config import Config
 from gossipgroups.ids import NodeId, Peer, Random
-from gossipgroups.spanning import SpanningTree
+from gossipgroups.spanning import tree_of
 from gossipgroups.state import State
 from gossipgroups.swim.dissemination import Age, RumourQueue, retransmit_limit
 from gossipgroups.wire.outbox import Outbox
@@ -31,6 +31,11 @@ FEW = 2
 """So many new things go along trees, each along its own."""
 BESIDE_TREES = 0.5
 """Share of the nodes that tell one more at random: for what was lost, or is left out by unequal trees."""
+
+
+def has_trees(nodes: int, config: Config) -> bool:
+    """Whether news of groups goes along trees, among so many nodes. A round that has all others is quicker."""
+    return nodes - 1 > config.fanout
 
 
 class Gossip:
@@ -112,11 +117,11 @@ class Gossip:
     def _go_along_trees(self, told: Collection[NodeId], now: float) -> None:
         """Tell what is new about groups, if it is little, to those next to us in its trees."""
         live = self._state.live
-        place = live.place(self._me)
         news = self._rumours.group_news(FEW)
-        if not news or place is None or len(live) - 1 <= self._config.fanout:
+        place = live.place(self._me) if news else None
+        if place is None or not has_trees(len(live), self._config):
             return
-        trees = (SpanningTree(register.hash, len(live), live.suspect_mask()) for register in news)
+        trees = [tree_of(live, register.hash) for register in news]
         targets = {live.ids[each]: None for tree in trees for each in tree.neighbours(place)}
         beside = self.draw(int(self._random.random() < BESIDE_TREES), {*targets, *told})
         peers = [self._state.replica.nodes[each].peer for each in targets if each not in told]

@@ -9,8 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from gossipgroups.swim.live import LiveSet
+
 BRANCHES = 16
 """Children of a node. More: fewer hops, and more datagrams at once at the nodes that have children."""
+
+
+def tree_of(live: LiveSet, digest: int) -> SpanningTree:
+    """The tree over the live nodes that a digest names; suspects are excused."""
+    return SpanningTree(digest, len(live), live.suspect_mask())
 
 
 class SpanningTree:
@@ -30,13 +37,7 @@ class SpanningTree:
 
     def parent(self, place: int) -> int | None:
         """Where bits go up to; `None` from the root."""
-        rank = self._rank(place)
-        while rank:
-            rank = (rank - 1) // BRANCHES
-            above = self._place(rank)
-            if not self._excused >> above & 1:
-                return above
-        return None
+        return next((above for above in self._next_above(place) if not self._excused >> above & 1), None)
 
     def children(self, place: int) -> Iterator[int]:
         """Where bits come down to: the next ones that are not excused."""
@@ -44,14 +45,17 @@ class SpanningTree:
 
     def neighbours(self, place: int) -> Iterator[int]:
         """Where news goes on to: up and down; to those excused too, and past them."""
+        yield from self._next_above(place)
+        yield from self._next_below(place)
+
+    def _next_above(self, place: int) -> Iterator[int]:
         rank = self._rank(place)
         while rank:
             rank = (rank - 1) // BRANCHES
             above = self._place(rank)
             yield above
             if not self._excused >> above & 1:
-                break
-        yield from self._next_below(place)
+                return
 
     def _next_below(self, place: int) -> Iterator[int]:
         first = self._rank(place) * BRANCHES + 1

@@ -108,7 +108,9 @@ def _others(found: Plan) -> list[tuple[str, str]]:
 
 
 def _rarely(times: float) -> str:
-    return "under 0.001" if times < 0.001 else f"{times:,.0f}" if times >= 100 else f"{times:.3g}"
+    if times >= 100:
+        return f"{times:,.0f}"
+    return f"{times:.3g}" if times >= 0.001 else "under 0.001"
 
 
 def _seconds(seconds: float) -> str:

@@ -10,7 +10,7 @@ from math import exp, log1p
 
 from gossipgroups.config import Config
 from gossipgroups.convergence import ASKED, IMPATIENCE, LONGEST_RETRY, RETRY_GROWTH
-from gossipgroups.gossip import BESIDE_TREES
+from gossipgroups.gossip import BESIDE_TREES, has_trees
 from gossipgroups.plan.curve import Curve
 from gossipgroups.plan.network import Network
 from gossipgroups.spanning import BRANCHES
@@ -21,7 +21,7 @@ GRID = 800
 RETRIES = 24
 """Times that a node asks, as far as anybody waits here."""
 COMING = 2.5
-"""Hops until what comes from below at once has come: the one constant that was fitted to the simulator."""
+"""Hops until what comes from below at once has come: fitted to the simulator."""
 NEGLIGIBLE = 1e-6
 ALMOST = 1 - NEGLIGIBLE
 
@@ -31,8 +31,7 @@ def heard(config: Config, network: Network, nodes: int, step: float, *, along_tr
     if nodes == 1:
         return Curve(step, [1.0] * (GRID + 1))
     fanout = min(config.fanout, nodes - 1)
-    along_tree = along_tree and nodes - 1 > config.fanout
-    tree = _Tree(network, nodes, step) if along_tree else None
+    tree = _Tree(network, nodes, step) if along_tree and has_trees(nodes, config) else None
     fraction, reached = [1 / nodes], [0.0]
     # What is told at once, and on the way up, uses up tellings. Where none are left, whoever has not heard is
     # asked about a view that it lacks, and repairs that when nothing else has changed lately.

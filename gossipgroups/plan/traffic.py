@@ -12,7 +12,7 @@ from math import ceil, exp
 
 from gossipgroups.config import Config
 from gossipgroups.convergence import ASKED, IMPATIENCE
-from gossipgroups.gossip import BESIDE_TREES
+from gossipgroups.gossip import BESIDE_TREES, has_trees
 from gossipgroups.ids import Address, NodeId
 from gossipgroups.plan.hearing import COMING, asking_times
 from gossipgroups.plan.network import Network
@@ -39,7 +39,7 @@ from gossipgroups.wire.outbox import ROOM
 from gossipgroups.wire.seal import SEAL_BYTES, TAGGED_BYTES
 
 TOLD_TWICE = 0.2
-"""Of those told at random, the share to which that comes first, in the simulator."""
+"""Of those told at random, the share to which that comes first: fitted to the simulator."""
 IP_BYTES = 28
 """Headers of IPv4 and UDP."""
 _A, _B = NodeId(b"a" * 8), NodeId(b"b" * 8)
@@ -95,7 +95,7 @@ def false_suspicions(config: Config, network: Network, nodes: int) -> float:
 def change(config: Config, network: Network, nodes: int, sealed: bool, settles: Settling) -> Rate:
     """What a node sends, on average, for one change of one group, which settles so."""
     news = float(min(config.fanout, nodes - 1))
-    if nodes - 1 > config.fanout:
+    if has_trees(nodes, config):
         # Along the tree; whoever hears from another first tells the one above, too.
         news = (nodes - 1) / nodes + BESIDE_TREES * (1 + (0 if nodes <= 1 + BRANCHES else TOLD_TWICE))
     # Up the tree and down, less what goes to somebody to whom news goes as well.

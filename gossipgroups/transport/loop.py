@@ -191,7 +191,7 @@ class Loop:
 
     def _tidy(self) -> None:
         """Throw out entries that count no more; by themselves they might stay for a day."""
-        standing = {id(entry[2]): entry for entry in self._queue if entry[0] == entry[2].queued < inf}
+        standing = {entry[2]: entry for entry in self._queue if entry[0] == entry[2].queued < inf}
         self._queue[:] = standing.values()
         heapify(self._queue)
 

@@ -10,6 +10,7 @@ from itertools import islice
 
 from gossipgroups.digest import DigestTree
 from gossipgroups.registers import PresenceRegister
+from gossipgroups.spanning import tree_of
 from gossipgroups.wire.messages import Ack, Buckets, Entry, Hashes, Ping, Repair, Rumours, Settling, Want
 from sims.cost.scene import GROUP, Scene
 
@@ -60,15 +61,18 @@ def known(scene: Scene) -> None:
 
 def news(scene: Scene) -> None:
     """A change of the group is told on; its settling is not timed."""
-    before = scene.digest
-    scene.turn(scene.datagram(Rumours([_change(scene)])), step=NEWS_STEP)
-    assert scene.digest != before
+    change = _change(scene)
+    sent = scene.turn(scene.datagram(Rumours([change.packed])), step=NEWS_STEP)
+    live = scene.node.state.live
+    places = tree_of(live, change.hash).neighbours(live.ids.index(scene.node.node_id))
+    told = {target for _, target in sent} | {scene.source}
+    assert told >= {scene.node.state.replica.nodes[live.ids[each]].address for each in places}
     _settle(scene, timed=False)
 
 
 def settling(scene: Scene) -> None:
     """A change settles: an entry for each hop, each told on; the change itself is not timed."""
-    scene.turn(scene.datagram(Rumours([_change(scene)])), step=NEWS_STEP, timed=False)
+    scene.turn(scene.datagram(Rumours([_change(scene).packed])), step=NEWS_STEP, timed=False)
     _settle(scene, timed=True)
 
 
@@ -84,13 +88,11 @@ def repair(scene: Scene) -> None:
         assert any(isinstance(each, answer) for each in scene.member.read(datagram).sections)
 
 
-def _change(scene: Scene) -> bytes:
+def _change(scene: Scene) -> PresenceRegister:
     """The member's presence in the group, once more changed."""
     held = scene.node.state.views[GROUP][scene.source.host]
     assert held.capabilities is not None
-    return PresenceRegister(
-        GROUP, held.member, held.clock + 1, held.node_id, held.epoch, held.capabilities
-    ).packed
+    return PresenceRegister(GROUP, held.member, held.clock + 1, held.node_id, held.epoch, held.capabilities)
 
 
 def _settle(scene: Scene, *, timed: bool) -> None:

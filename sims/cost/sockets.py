@@ -44,21 +44,22 @@ def answer(scene: Scene, datagrams: KernelDatagrams, counts: Sequence[int]) -> l
 
     Raises `TimeoutError` if nothing comes for long.
     """
-    selector = DefaultSelector()
-    selector.register(datagrams.descriptor, EVENT_READ)
     costs = []
-    for count in counts:
-        begun, received = time.process_time(), 0
-        while received < count:
-            if not selector.select(PATIENCE):
-                raise TimeoutError(f"{received} of {count} pings have come, and nothing for {PATIENCE:g} s")
-            datagrams.woken = True
-            batch = datagrams.receive()
-            received += len(batch)
-            for datagram, target in scene.next_turn(batch):
-                datagrams.send(datagram, target)
-        costs.append((time.process_time() - begun) / received * 1e6)
-    selector.close()
+    with DefaultSelector() as selector:
+        selector.register(datagrams.descriptor, EVENT_READ)
+        for count in counts:
+            begun, received = time.process_time(), 0
+            while received < count:
+                if not selector.select(PATIENCE):
+                    raise TimeoutError(
+                        f"{received} of {count} pings have come, and then none for {PATIENCE:g} s"
+                    )
+                datagrams.woken = True
+                batch = datagrams.receive()
+                received += len(batch)
+                for datagram, target in scene.next_turn(batch):
+                    datagrams.send(datagram, target)
+            costs.append((time.process_time() - begun) / received * 1e6)
     return costs
 
 
