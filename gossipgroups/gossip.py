@@ -34,7 +34,7 @@ BESIDE_TREES = 0.5
 
 
 def has_trees(nodes: int, config: Config) -> bool:
-    """Whether news of groups goes along trees, among so many nodes. A round that has all others is quicker."""
+    """Whether news of groups goes along trees among so many nodes: a round that has all others is quicker."""
     return nodes - 1 > config.fanout
 
 
