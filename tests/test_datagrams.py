@@ -22,15 +22,11 @@ from trio.testing._fake_net import FakeNet, UDPPacket
 
 from gossipgroups.errors import InvalidValue
 from gossipgroups.ids import Address
-from gossipgroups.transport import datagrams as module
-from gossipgroups.transport.datagrams import (
-    MAX_BATCH,
-    QUOTED,
-    Datagrams,
-    KernelDatagrams,
-    TrioDatagrams,
-    open_datagrams,
-)
+from gossipgroups.transport import kernel_datagrams as kernel
+from gossipgroups.transport.binding import open_datagrams
+from gossipgroups.transport.datagrams import MAX_BATCH, QUOTED, Datagrams
+from gossipgroups.transport.kernel_datagrams import KernelDatagrams
+from gossipgroups.transport.trio_datagrams import TrioDatagrams
 
 LIMIT = 10.0  # seconds that any wait may take before the test fails
 
@@ -176,7 +172,7 @@ async def test_empty_and_oversize_datagrams_are_handed_over(size: int) -> None:
 
 
 async def test_a_call_returns_a_bounded_batch_and_the_rest_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MAX_BATCH", 8)
+    monkeypatch.setattr(kernel, "MAX_BATCH", 8)
     async with opened("127.0.0.1", "127.0.0.1") as (a, b):
         for n in range(20):
             assert a.send(bytes([n]), b.address)
@@ -252,7 +248,7 @@ async def test_refusals_of_some_lose_nothing_to_or_from_others(loopback: str) ->
 async def test_refusals_come_in_bounded_batches_and_none_is_forgotten(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(module, "MAX_BATCH", 2)
+    monkeypatch.setattr(kernel, "MAX_BATCH", 2)
     async with opened("127.0.0.1") as (a,):
         dead = {free_address("127.0.0.1") for _ in range(5)}
         for address in dead:
@@ -353,8 +349,8 @@ def test_only_port_unreachable_is_a_refusal(
     level: int, kind: int, code: int, origin: int, is_refusal: bool
 ) -> None:
     error = struct.pack("=IBBBBII", code, origin, 3, 3, 0, 0, 0)
-    assert module._is_refusal((level, kind, error + bytes(16))) is is_refusal
-    assert not module._is_refusal((level, kind, error[:-1]))
+    assert kernel._is_refusal((level, kind, error + bytes(16))) is is_refusal
+    assert not kernel._is_refusal((level, kind, error[:-1]))
 
 
 @pytest.mark.parametrize("size", [0, 4_096, 4 * 1024 * 1024, 1 << 40])
@@ -386,7 +382,7 @@ async def test_a_refused_receive_buffer_is_halved_until_it_is_given() -> None:
 
 
 async def test_a_socket_that_will_not_hear_refusals_still_works(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_ERROR_MESSAGES", ((0xFFFF, 1), (0xFFFF, 1)))
+    monkeypatch.setattr(kernel, "_ERROR_MESSAGES", ((0xFFFF, 1), (0xFFFF, 1)))
     async with opened("127.0.0.1", "127.0.0.1") as (a, b):
         a.send(b"ping", free_address("127.0.0.1"))
         assert a.send(b"fine", b.address)

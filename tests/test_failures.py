@@ -43,7 +43,7 @@ from gossipgroups.node import Node
 from gossipgroups.operations import Done, Outcome
 from gossipgroups.registers import MAX_COUNTER, GroupRegister
 from gossipgroups.status import Status
-from gossipgroups.transport.datagrams import KernelDatagrams
+from gossipgroups.transport.kernel_datagrams import KernelDatagrams
 from gossipgroups.wire.codec import pack_section
 from gossipgroups.wire.header import Header
 from gossipgroups.wire.messages import MAX_LIVE, Ack, Ping, Rumours

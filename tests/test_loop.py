@@ -17,7 +17,7 @@ from trio.testing import MockClock
 import gossipgroups
 from gossipgroups import CoordinatorClosed
 from gossipgroups.node import Node
-from gossipgroups.transport.datagrams import KernelDatagrams
+from gossipgroups.transport.kernel_datagrams import KernelDatagrams
 from gossipgroups.transport.loop import (
     FAR,
     MOST_QUEUED,

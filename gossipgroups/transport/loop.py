@@ -18,7 +18,8 @@ from typing import Any
 
 import trio
 
-from gossipgroups.transport.datagrams import Datagrams, KernelDatagrams
+from gossipgroups.transport.datagrams import Datagrams
+from gossipgroups.transport.kernel_datagrams import KernelDatagrams
 from gossipgroups.transport.turns import Turns
 
 TOGETHER = 0.04

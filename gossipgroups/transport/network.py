@@ -18,7 +18,8 @@ import trio
 from gossipgroups.discovery import LocalDirectory, Seeds, ask_system
 from gossipgroups.ids import Address, Random
 from gossipgroups.keys import Entropy
-from gossipgroups.transport.datagrams import Datagrams, open_datagrams
+from gossipgroups.transport.binding import open_datagrams
+from gossipgroups.transport.datagrams import Datagrams
 
 
 class Directory(Seeds, Protocol):

@@ -17,7 +17,8 @@ import trio
 
 from gossipgroups.ids import Address
 from gossipgroups.keys import KeyRing
-from gossipgroups.transport.datagrams import KernelDatagrams, open_datagrams
+from gossipgroups.transport.binding import open_datagrams
+from gossipgroups.transport.kernel_datagrams import KernelDatagrams
 from gossipgroups.wire.messages import Ping
 from sims.cost.scene import Scene
 
