@@ -8,12 +8,12 @@ call or the node's deadline.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from ipaddress import ip_address
 
 import trio
 
-from gossipgroups.discovery import Seeds, StaticSeeds, advertised_address, resolve
+from gossipgroups.discovery import StaticSeeds, advertised_address, resolve
 from gossipgroups.errors import CoordinatorClosed, InvalidValue, SeedsUnreachable
 from gossipgroups.groups.rules import Command, Join, LeaveAll
 from gossipgroups.ids import Address
@@ -23,6 +23,7 @@ from gossipgroups.node import Node
 from gossipgroups.operations import Applied, Done, Refused
 from gossipgroups.transport.datagrams import MAX_BATCH, Datagrams
 from gossipgroups.transport.following import follow_keys
+from gossipgroups.transport.joining import Joining, unreachable
 from gossipgroups.transport.lease import Lease
 from gossipgroups.transport.link import Call, Link, RingChange, Ticket, fail_all, settle
 from gossipgroups.transport.loop import entry_here, turns_of
@@ -35,11 +36,6 @@ logger = logging.getLogger("gossipgroups")
 
 BATCHES = 16
 """Full batches of datagrams that one turn reads: a flood may not keep the timers waiting for ever."""
-DIRECTORY_SECONDS = 30.0
-"""How often the directory, or the seeds' names, are read again once others were found."""
-LOOK_SECONDS = 1.0
-"""How long to wait for others that may be there, but need not: local coordinators, other seeds than
-ourselves."""
 
 
 class Driver:
@@ -54,8 +50,6 @@ class Driver:
         self._tickets: dict[int, Ticket] = {}
         self._queries: list[Call] = []
         self._sequence = 0
-        self._changed = trio.Event()
-        self._joining = True
         self._join_by = float("inf")
         self._stopping = False
         self._give_up_at = float("inf")
@@ -66,7 +60,7 @@ class Driver:
         self._node: Node
         self._datagrams: Datagrams
         self._turns: Turns
-        self._seeds: Seeds
+        self._joining: Joining
         self._directory: Directory | None = None
 
     async def run(self) -> None:
@@ -76,8 +70,8 @@ class Driver:
         try:
             async with trio.open_nursery() as nursery:
                 await self._open(nursery)
-                nursery.start_soon(self._join)
-                nursery.start_soon(self._refresh_seeds)
+                nursery.start_soon(self._joining.run)
+                nursery.start_soon(self._joining.look_again)
                 if self._settings.lease is not None:
                     nursery.start_soon(self._lease.keep)
                 if isinstance(self._settings.keys, KeyFile):
@@ -112,13 +106,13 @@ class Driver:
         self._turns = turns_of(self._datagrams, self._turn, settings.config.stall_tolerance)
         bound = self._datagrams.address
         directory = self._directory = network.directory(settings.cluster) if settings.seeds is None else None
-        self._seeds = directory or StaticSeeds(settings.seeds or (), network.look_up)
+        seeds = directory or StaticSeeds(settings.seeds or (), network.look_up)
         known: tuple[Address, ...] = ()
         if directory is None:
             with trio.move_on_at(self._join_by) as scope:
-                known = await self._seeds.addresses()
+                known = await seeds.addresses()
             if scope.cancelled_caught:
-                raise self._unreachable(known)
+                raise unreachable(settings, bound, known)
         address = await advertised_address(bound, settings.advertise, known, self._look_up)
         now = trio.current_time()
         self._node = Node(
@@ -144,6 +138,7 @@ class Driver:
             await directory.announce(address, self._node.node_id)
             known = await directory.addresses()
         self._node.seek(known, now)
+        self._joining = Joining(self._link, self._node, seeds, bound, self._join_by, self._seek)
         self._link.on_command = self._on_command
         self._link.on_query = self._on_query
         self._link.on_stop = self._on_stop
@@ -239,9 +234,12 @@ class Driver:
             queries, self._queries = self._queries, []
             for query in queries:
                 query.run()
-        if self._joining:
-            self._changed.set()
-            self._changed = trio.Event()
+        self._joining.turn_ended()
+
+    def _seek(self, addresses: tuple[Address, ...]) -> None:
+        if not self._held_up:
+            self._node.seek(addresses, trio.current_time())
+            self._turns.act()
 
     # Calls from the link.
 
@@ -279,45 +277,6 @@ class Driver:
             self._give_up_at = now + self._settings.config.leave_timeout
             self._node.leave(now)
             self._turns.act()
-
-    # Joining, and looking for others ever after.
-
-    async def _join(self) -> None:
-        settings, node = self._settings, self._node
-        look_until = trio.current_time() + min(LOOK_SECONDS, settings.join_timeout)
-        with trio.move_on_at(self._join_by) as scope:
-            while not node.joined:
-                if not self._needs_seed():
-                    if node.alone:
-                        break
-                    scope.deadline = look_until
-                await self._changed.wait()
-        self._joining = False
-        if self._needs_seed() and not node.answered:
-            settle(self._link.ready, error=self._unreachable(node.seeds))
-        else:
-            settle(self._link.ready, None)
-
-    def _unreachable(self, seeds: Iterable[Address]) -> SeedsUnreachable:
-        bound = self._datagrams.address
-        local = ip_address(bound.host).is_loopback
-        elsewhere = any(not ip_address(seed.host).is_loopback for seed in seeds)
-        settings = self._settings
-        return SeedsUnreachable(
-            settings.seeds or (), settings.join_timeout, str(bound) if local and elsewhere else ""
-        )
-
-    def _needs_seed(self) -> bool:
-        return bool(self._settings.seeds) and not self._node.own_seed
-
-    async def _refresh_seeds(self) -> None:
-        config = self._settings.config
-        while True:
-            await trio.sleep(DIRECTORY_SECONDS if self._node.answered else config.seed_interval)
-            addresses = await self._seeds.addresses()
-            if not self._held_up:
-                self._node.seek(addresses, trio.current_time())
-                self._turns.act()
 
     async def _end(self, error: BaseException | None) -> None:
         if hasattr(self, "_datagrams"):
