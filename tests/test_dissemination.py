@@ -213,6 +213,20 @@ def test_a_long_rumour_does_not_block_those_behind_it() -> None:
     assert _read(queue.take(PLENTY, 4, _ageless)) == [long, a_node(2)]
 
 
+def test_a_datagram_that_is_nearly_full_is_not_held_against_all_that_waits() -> None:
+    queue = RumourQueue()
+    for number in range(1000):
+        queue.add(NodeRegister(an_id(number), 0, Status.ALIVE, an_address(number), "n" * 100))
+    tried: list[Register] = []
+
+    def age(register: Register) -> int:
+        tried.append(register)
+        return 0
+
+    told = _read(queue.take(PLENTY, 4, age))
+    assert 1 < len(told) < len(tried) < 40
+
+
 def test_what_was_spent_travels_with_its_age_in_a_section_of_its_own() -> None:
     queue = RumourQueue()
     dead, gone = a_node(1, 0, Status.DEAD), GroupRegister("g", 2)

@@ -34,6 +34,9 @@ _OVERHEAD = 8
 _AGE_BYTES = 5
 _SMALLEST = 20
 """No rumour fits less room than this."""
+_MISFITS = 16
+"""So many rumours may be too large for what room is left; then the datagram is full enough. Thousands wait
+when thousands start."""
 
 _TELLING = -1
 """The tier of what goes along a tree at present."""
@@ -151,14 +154,14 @@ class RumourQueue:
         """Packed sections of the least told rumours, at most `room` bytes; each counts as told once more."""
         telling = _Telling(age)
         chosen: list[tuple[int, Hashable, Rumour]] = []
-        for told in sorted(self._tiers):
-            for key, rumour in self._tiers[told].items():
-                if len(chosen) < MAX_ENTRIES and (cost := telling.put(rumour, room)):
-                    room -= cost
-                    chosen.append((told, key, rumour))
-                if room < _SMALLEST:
-                    break
-            if room < _SMALLEST:
+        misfits = 0
+        for told, key, rumour in self._by_tellings():
+            if cost := telling.put(rumour, room):
+                room -= cost
+                chosen.append((told, key, rumour))
+            else:
+                misfits += 1
+            if room < _SMALLEST or misfits == _MISFITS or len(chosen) == MAX_ENTRIES:
                 break
         for told, key, rumour in chosen:
             if told == _TELLING:
@@ -167,6 +170,11 @@ class RumourQueue:
             if told + rumour.counts < limit:
                 self._put(key, rumour, told + rumour.counts)
         return telling.sections()
+
+    def _by_tellings(self) -> Iterator[tuple[int, Hashable, Rumour]]:
+        for told in sorted(self._tiers):
+            for key, rumour in self._tiers[told].items():
+                yield told, key, rumour
 
     def _rumours(self) -> Iterator[tuple[Hashable, Rumour]]:
         for tier in self._tiers.values():
