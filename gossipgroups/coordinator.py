@@ -7,34 +7,28 @@ loop.
 
 from __future__ import annotations
 
-import inspect
-import logging
-from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
 from typing import Any, Literal
 
 import trio
 
+from gossipgroups.calling import Caller
 from gossipgroups.config import Config
 from gossipgroups.door import JOINS, LEAVES, Door, Keys, Name, check_settings
-from gossipgroups.errors import CoordinatorClosed, InvalidValue
-from gossipgroups.events import Event, EventsLost
+from gossipgroups.errors import InvalidValue
+from gossipgroups.events import Event
 from gossipgroups.ids import check_name
 from gossipgroups.keys import Key
 from gossipgroups.snapshot import MemberInfo
-from gossipgroups.streams import EVENTS_WAITING, Backlog, EventStream
+from gossipgroups.streams import EventStream
 from gossipgroups.transport import thread
+from gossipgroups.transport.crossing import Crossing
 from gossipgroups.transport.driver import Driver
-from gossipgroups.transport.link import Delivery, Link, Ticket, outcome
-from gossipgroups.transport.loop import call_in
+from gossipgroups.transport.link import Link, Ticket, outcome
 from gossipgroups.transport.network import KERNEL, current_network
-from gossipgroups.watches import Callback, Kind, Watch, WatchTable
+from gossipgroups.watches import Callback, Kind, WatchTable
 
-logger = logging.getLogger("gossipgroups")
-
-LAST = 2**63
-"""A sequence number after all others."""
 STREAM_BUFFER = 1_024
 """Events that wait for one reader of `events`, unless it asks for another number."""
 
@@ -44,14 +38,8 @@ class Coordinator(Door):
 
     def __init__(self, link: Link, nursery: trio.Nursery) -> None:
         super().__init__(link, WatchTable())
-        self._nursery = nursery
         self._streams: set[EventStream] = set()
-        self._callbacks: dict[Watch, Backlog] = {}
-        # A join and a leave watch must see a leave and a join that were told together in that order: plain
-        # callbacks are called by one task. An async one may take its time, so each has a task of its own.
-        self._turns: deque[Watch] = deque()
-        self._turn_came = trio.Event()
-        nursery.start_soon(self._call_plain)
+        self._caller = Caller(nursery)
 
     async def create_group(self, group_id: Name, *, wait: bool = True) -> bool:
         """Create a group. Raises `GroupAlreadyExists`.
@@ -147,11 +135,11 @@ class Coordinator(Door):
 
     def watch_join_group(self, group_id: Name, callback: Callback) -> None:
         """Call a plain or async function with each `MemberJoinedGroup` of a group from now on."""
-        self._begin(self._watch(JOINS, group_id, callback))
+        self._caller.begin(self._watch(JOINS, group_id, callback))
 
     def watch_leave_group(self, group_id: Name, callback: Callback) -> None:
         """Call a plain or async function with each `MemberLeftGroup` of a group from now on."""
-        self._begin(self._watch(LEAVES, group_id, callback))
+        self._caller.begin(self._watch(LEAVES, group_id, callback))
 
     def unwatch_join_group(self, group_id: Name, callback: Callback) -> None:
         """End a watch. Raises `WatchCallbackNotFound`."""
@@ -187,110 +175,15 @@ class Coordinator(Door):
             for stream in self._streams:
                 stream.offer(event, number)
             for watch in self._watches.matching(event, number):
-                if self._callbacks[watch].put(event):
-                    if not inspect.iscoroutinefunction(watch.callback):
-                        self._turns.append(watch)
-                        self._turn_came.set()
-                else:
-                    logger.error(
-                        "callback %r is too far behind: %r was not told to it", watch.callback, event
-                    )
+                self._caller.tell(watch, event)
 
     def end_streams(self) -> None:
         """Let the readers of `events` end: the coordinator has stopped."""
         for stream in self._streams:
             stream.close()
 
-    def _begin(self, watch: Watch) -> None:
-        self._callbacks[watch] = Backlog(EVENTS_WAITING)
-        if inspect.iscoroutinefunction(watch.callback):
-            self._nursery.start_soon(_call, watch, self._callbacks[watch])
-
     def _cease(self, kind: Kind, group_id: Name, callback: Callback) -> None:
-        watch = self._unwatch(kind, group_id, callback)
-        self._callbacks.pop(watch).close(drop=True)
-
-    async def _call_plain(self) -> None:
-        """Call plain callbacks in the order of the events; what they return to be awaited, waits apart."""
-        while True:
-            await trio.lowlevel.checkpoint()
-            while not self._turns:
-                self._turn_came = trio.Event()
-                await self._turn_came.wait()
-            watch = self._turns.popleft()
-            backlog = self._callbacks.get(watch)  # None: unwatched meanwhile
-            event = None if backlog is None else await _next(backlog)
-            if event is not None:
-                with _logged(watch, event):
-                    result = watch.callback(event)
-                    if inspect.isawaitable(result):
-                        self._nursery.start_soon(_finish, watch, event, result)
-
-
-async def _call(watch: Watch, backlog: Backlog) -> None:
-    """Call a watch's async callback with its events."""
-    while (event := await _next(backlog)) is not None:
-        with _logged(watch, event):
-            await watch.callback(event)
-
-
-async def _finish(watch: Watch, event: Event, result: Awaitable[Any]) -> None:
-    with _logged(watch, event):
-        await result
-
-
-async def _next(backlog: Backlog) -> Event | None:
-    while isinstance(event := await backlog.get(), EventsLost):
-        pass
-    return event
-
-
-@contextmanager
-def _logged(watch: Watch, event: Event) -> Iterator[None]:
-    """What a callback raises is logged, and affects nothing else."""
-    try:
-        yield
-    except CoordinatorClosed:
-        logger.debug("callback %r was at work when its coordinator stopped", watch.callback)
-    except Exception:
-        logger.exception("callback %r failed on %r", watch.callback, event)
-
-
-class _Crossing:
-    """Carries events from the gossip loop to the application's, in order, and never more than a bound."""
-
-    def __init__(self) -> None:
-        self.receiver: Delivery = lambda events, sequence: None
-        self._token = trio.lowlevel.current_trio_token()
-        self._waiting: deque[tuple[list[Event], int]] = deque()
-        # Each is written by one thread only: a sum of both threads would lose updates.
-        self._put = 0
-        self._taken = 0
-        self._lost = 0
-        self._lost_told = 0
-
-    def publish(self, events: list[Event], sequence: int) -> None:
-        """Hand events on, in the application's loop."""
-        self.receiver(events, sequence)
-
-    def deliver(self, events: list[Event], sequence: int) -> None:
-        """Called in the gossip loop."""
-        if self._put - self._taken + len(events) > EVENTS_WAITING:
-            logger.error("the application's loop is too far behind: %d events were not told", len(events))
-            self._lost += len(events)
-            return
-        self._waiting.append((events, sequence))
-        self._put += len(events)
-        call_in(self._token, self._drain)
-
-    def _drain(self) -> None:
-        while self._waiting:
-            events, sequence = self._waiting.popleft()
-            self._taken += len(events)
-            self.publish(events, sequence)
-        if self._lost > self._lost_told:
-            lost, self._lost_told = self._lost - self._lost_told, self._lost
-            self.publish([EventsLost(lost)], LAST)
+        self._caller.cease(self._unwatch(kind, group_id, callback))
 
 
 @asynccontextmanager
@@ -334,7 +227,7 @@ async def open_coordinator(  # noqa: PLR0913  (one of them is positional)
     if isolation not in ("thread", "task"):
         raise InvalidValue(f"isolation is {isolation!r}: it must be 'thread' or 'task'")
     network = current_network.get()
-    crossing = _Crossing()
+    crossing = Crossing()
     direct = isolation == "task" or network is not KERNEL
     link = Link(settings, crossing.publish if direct else crossing.deliver)
     driver = Driver(link, network)

@@ -1,10 +1,7 @@
 """The per-user directory: how coordinators of one user on one machine find each other without seeds.
 
-Each running coordinator keeps one small JSON file there, named by a hash of its cluster and its node id:
-`{"version": 1, "pid": 4711, "address": "127.0.0.1:40123", "cluster": "default", "node": "0123456789abcdef"}`.
-
-Law: what lies in the directory is untrusted: a file is either exactly of this form, or skipped. A directory
-that others can write to is not used. Whatever goes wrong here is one warning on the log, never an exception.
+Law: each running coordinator keeps one small file there. A directory that others can write to is not used.
+Whatever goes wrong here is one warning on the log, never an exception.
 
 All file work runs in a worker thread (`trio.to_thread`): the directory is small and mostly in memory, but a
 slow disk under it must not stall the gossip loop, whose late answers would look like a failed node.
@@ -13,10 +10,7 @@ slow disk under it must not stall the gossip loop, whose late answers would look
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import ipaddress
 import itertools
-import json
 import logging
 import os
 import re
@@ -26,15 +20,14 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
-from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 import trio
 
-from gossipgroups.errors import GossipError, InvalidValue
-from gossipgroups.ids import NODE_ID_BYTES, Address, check_name, encode_name, pack_address
-from gossipgroups.url import parse_endpoint
+from gossipgroups.directory_entry import MAX_ENTRY_BYTES, Entry, cluster_prefix, decode_untrusted
+from gossipgroups.errors import InvalidValue
+from gossipgroups.ids import NODE_ID_BYTES, Address, check_name, pack_address
 
 logger = logging.getLogger("gossipgroups.discovery")
 T = TypeVar("T")
@@ -45,9 +38,6 @@ are the live ones, and any one live coordinator leads to all the others."""
 
 MAX_LISTED = 4096
 """Names listed at one look: bounds the time spent in a directory that something else has filled."""
-
-MAX_ENTRY_BYTES = 4096
-"""Over twice the longest file, which has a cluster name of 255 bytes, each escaped as six characters."""
 
 STALE_SECONDS = 120.0
 """A file untouched for so long whose process is gone is removed. To be several times the interval at which a
@@ -60,29 +50,9 @@ coordinator that was only stopped writes its file again."""
 WITHDRAW_SECONDS = 1.0
 """How long a stopping coordinator waits for the disk before it leaves its file for others to clean up."""
 
-_VERSION = 1
-_FIELDS = {"version": int, "pid": int, "address": str, "cluster": str, "node": str}
 _ENTRY_NAME = re.compile(r"[0-9a-f]{16}-[0-9a-f]{16}\.json")
 _UNFINISHED = ".new-"
 _READ_FLAGS = os.O_RDONLY | sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"))
-
-
-class Entry(NamedTuple):
-    """What one file says."""
-
-    pid: int
-    address: Address
-    cluster: str
-    node_id: bytes
-
-    def encode(self) -> bytes:
-        """The content of the file."""
-        values = (_VERSION, self.pid, str(self.address), self.cluster, self.node_id.hex())
-        return json.dumps(dict(zip(_FIELDS, values, strict=True))).encode("ascii")
-
-    def file_name(self) -> str:
-        """The name of the file."""
-        return f"{_cluster_prefix(self.cluster)}{self.node_id.hex()}.json"
 
 
 def per_user_directory() -> Path:
@@ -200,7 +170,7 @@ class LocalDirectory:
             )
             return ()
         _clean(directory, listed[-MAX_ENTRIES:])
-        prefix, own_name = _cluster_prefix(self._cluster), own.file_name() if own else None
+        prefix, own_name = cluster_prefix(self._cluster), own.file_name() if own else None
         names = [name for _, name in listed if name.startswith(prefix) and name != own_name]
         entries = (_read_untrusted(directory / name) for name in names[:MAX_ENTRIES])
         found = (entry.address for entry in entries if entry is not None and entry.cluster == self._cluster)
@@ -229,11 +199,6 @@ class LocalDirectory:
         if message not in self._warned:
             self._warned.add(message)
             logger.warning("%s", message)
-
-
-@lru_cache(maxsize=64)
-def _cluster_prefix(cluster: str) -> str:
-    return hashlib.blake2b(encode_name(cluster), digest_size=8).hexdigest() + "-"
 
 
 def _fault(found: os.stat_result) -> str | None:
@@ -316,24 +281,3 @@ def _read_untrusted(path: Path) -> Entry | None:
         os.close(descriptor)
     entry = decode_untrusted(content)
     return entry if entry is not None and entry.file_name() == path.name else None
-
-
-@lru_cache(maxsize=256)  # the same few files are read at every look
-def decode_untrusted(content: bytes) -> Entry | None:
-    """The entry of a file's content, None when it is odd in any way."""
-    try:
-        fields = json.loads(content.decode("ascii")) if len(content) <= MAX_ENTRY_BYTES else None
-        if not isinstance(fields, dict) or {key: type(value) for key, value in fields.items()} != _FIELDS:
-            return None
-        host, port = parse_endpoint(fields["address"])
-        place = ipaddress.ip_address(host)
-        cluster = check_name("cluster", fields["cluster"])
-        node_id = bytes.fromhex(fields["node"])
-    except (ValueError, RecursionError, GossipError):
-        return None
-    if fields["version"] != _VERSION or not 0 < fields["pid"] < 1 << 31 or len(node_id) != NODE_ID_BYTES:
-        return None
-    if port == 0 or place.is_unspecified or place.is_multicast:
-        return None
-    entry = Entry(fields["pid"], Address(host, port), cluster, node_id)
-    return entry if json.loads(entry.encode()) == fields else None

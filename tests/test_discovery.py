@@ -24,6 +24,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gossipgroups import discovery, local_directory
+from gossipgroups.directory_entry import MAX_ENTRY_BYTES, Entry, decode_untrusted
 from gossipgroups.discovery import (
     DEFAULT_PORT,
     LocalDirectory,
@@ -35,14 +36,7 @@ from gossipgroups.discovery import (
 )
 from gossipgroups.errors import InvalidValue, LimitExceeded
 from gossipgroups.ids import Address
-from gossipgroups.local_directory import (
-    EXPIRED_SECONDS,
-    MAX_ENTRIES,
-    MAX_ENTRY_BYTES,
-    STALE_SECONDS,
-    Entry,
-    decode_untrusted,
-)
+from gossipgroups.local_directory import EXPIRED_SECONDS, MAX_ENTRIES, STALE_SECONDS
 
 HERE = Address("127.0.0.1", 40001)
 THERE = Address("127.0.0.1", 40002)

@@ -24,7 +24,6 @@ import pytest
 from trio.testing import MockClock
 
 import gossipgroups as gg
-from gossipgroups import coordinator
 from gossipgroups.config import DATAGRAM_BYTES, Config
 from gossipgroups.errors import BadPacket
 from gossipgroups.events import (
@@ -43,6 +42,7 @@ from gossipgroups.node import Node
 from gossipgroups.operations import Done, Outcome
 from gossipgroups.registers import MAX_COUNTER, GroupRegister
 from gossipgroups.status import Status
+from gossipgroups.transport import crossing
 from gossipgroups.transport.kernel_datagrams import KernelDatagrams
 from gossipgroups.wire.codec import pack_section
 from gossipgroups.wire.header import Header
@@ -450,7 +450,7 @@ async def test_sends_that_the_kernel_refuses_are_only_losses(monkeypatch: pytest
 async def test_an_application_too_far_behind_is_told_how_much_it_lost(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(coordinator, "EVENTS_WAITING", 5)
+    monkeypatch.setattr(crossing, "EVENTS_WAITING", 5)
     async with gg.open_coordinator("host-0", seeds=(), config=LOCAL) as a, a.events() as events:
         with gg.get_coordinator(f"gossip://{address_of(a)}/default?preset=local", "host-1") as b:
             for number in range(20):  # in the thread of the application's loop, which so stands still

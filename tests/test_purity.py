@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -39,11 +40,13 @@ FORBIDDEN = {
 LAYERS = [
     ["gossipgroups", "gossipgroups.__main__", "gossipgroups.cli", "gossipgroups.tooz"],
     ["gossipgroups.blocking", "gossipgroups.testing"],
-    ["gossipgroups.callbacks", "gossipgroups.coordinator"],
-    ["gossipgroups.door"],
-    ["gossipgroups.watches", "gossipgroups.streams", "gossipgroups.transport"],
+    ["gossipgroups.coordinator"],
+    ["gossipgroups.callbacks", "gossipgroups.calling", "gossipgroups.door"],
+    ["gossipgroups.transport"],
+    ["gossipgroups.streams", "gossipgroups.watches"],
     ["gossipgroups.discovery", "gossipgroups.key_source"],
     ["gossipgroups.local_directory"],
+    ["gossipgroups.directory_entry"],
     ["gossipgroups.url"],
     ["gossipgroups.node", "gossipgroups.plan", "gossipgroups.snapshot"],
     ["gossipgroups.reception"],
@@ -83,6 +86,7 @@ IMPURE = (
     "cli",
     "blocking",
     "callbacks",
+    "calling",
     "coordinator",
     "discovery",
     "door",
@@ -140,6 +144,13 @@ def test_the_pure_rooms_are_the_ones_of_the_design() -> None:
     assert {"swim.detector", "swim.probing", "groups.replica", "wire.codec", "errors"} <= names
     assert {"reports", "operations", "testing.medium", "testing.latency"} <= names
     assert not {"transport.driver", "testing.network"} & names
+
+
+def test_the_design_names_every_room() -> None:
+    rooms = (ROOT.parent / "docs" / "design.md").read_text("utf-8").split("## Rooms")[1].split("```")[1]
+    files = {f"{path.name}/" if path.is_dir() else path.name for path in ROOT.iterdir()}
+    hidden = {name for name in files if name.startswith("_")} | {"py.typed"}
+    assert files - hidden == set(re.findall(r"\b\w+(?:\.py|/)", rooms))
 
 
 @pytest.mark.parametrize("module", PURE)

@@ -1,0 +1,98 @@
+"""Callbacks of the trio door: called by tasks in the coordinator's nursery.
+
+Law: plain callbacks are called by one task, in the order of the events, so that a join and a leave watch see
+a leave and a join that were told together in that order. An async one may take its time, so each has a task
+of its own. What a callback raises is logged, and affects nothing else; what waits for one is bounded.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections import deque
+from collections.abc import Awaitable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import trio
+
+from gossipgroups.errors import CoordinatorClosed
+from gossipgroups.events import Event, EventsLost
+from gossipgroups.streams import EVENTS_WAITING, Backlog
+from gossipgroups.watches import Watch
+
+logger = logging.getLogger("gossipgroups")
+
+
+class Caller:
+    """Calls what watches, until the nursery is cancelled."""
+
+    def __init__(self, nursery: trio.Nursery) -> None:
+        self._nursery = nursery
+        self._waiting: dict[Watch, Backlog] = {}
+        self._turns: deque[Watch] = deque()
+        """For each event that waits for a plain callback, its watch."""
+        self._turn_came = trio.Event()
+        nursery.start_soon(self._call_plain)
+
+    def begin(self, watch: Watch) -> None:
+        """Call this watch from now on."""
+        self._waiting[watch] = Backlog(EVENTS_WAITING)
+        if inspect.iscoroutinefunction(watch.callback):
+            self._nursery.start_soon(_call, watch, self._waiting[watch])
+
+    def cease(self, watch: Watch) -> None:
+        """Call it no more, not even with what waits."""
+        self._waiting.pop(watch).close(drop=True)
+
+    def tell(self, watch: Watch, event: Event) -> None:
+        """Call it with an event, soon."""
+        if not self._waiting[watch].put(event):
+            logger.error("callback %r is too far behind: %r was not told to it", watch.callback, event)
+        elif not inspect.iscoroutinefunction(watch.callback):
+            self._turns.append(watch)
+            self._turn_came.set()
+
+    async def _call_plain(self) -> None:
+        """Call plain callbacks in the order of the events; what they return to be awaited, waits apart."""
+        while True:
+            await trio.lowlevel.checkpoint()
+            while not self._turns:
+                self._turn_came = trio.Event()
+                await self._turn_came.wait()
+            watch = self._turns.popleft()
+            backlog = self._waiting.get(watch)  # None: unwatched meanwhile
+            event = None if backlog is None else await _next(backlog)
+            if event is not None:
+                with _logged(watch, event):
+                    result = watch.callback(event)
+                    if inspect.isawaitable(result):
+                        self._nursery.start_soon(_finish, watch, event, result)
+
+
+async def _call(watch: Watch, backlog: Backlog) -> None:
+    """Call a watch's async callback with its events."""
+    while (event := await _next(backlog)) is not None:
+        with _logged(watch, event):
+            await watch.callback(event)
+
+
+async def _finish(watch: Watch, event: Event, result: Awaitable[Any]) -> None:
+    with _logged(watch, event):
+        await result
+
+
+async def _next(backlog: Backlog) -> Event | None:
+    while isinstance(event := await backlog.get(), EventsLost):
+        pass
+    return event
+
+
+@contextmanager
+def _logged(watch: Watch, event: Event) -> Iterator[None]:
+    try:
+        yield
+    except CoordinatorClosed:
+        logger.debug("callback %r was at work when its coordinator stopped", watch.callback)
+    except Exception:
+        logger.exception("callback %r failed on %r", watch.callback, event)
