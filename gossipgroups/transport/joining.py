@@ -58,7 +58,8 @@ class Joining:
 
     def turn_ended(self) -> None:
         """Look whether the node has joined."""
-        self._turn.unpark_all()
+        if self._turn:
+            self._turn.unpark_all()
 
     async def look_again(self) -> None:
         """Read the seeds again and again: names and directories change."""
