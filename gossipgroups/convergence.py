@@ -5,7 +5,7 @@ set, and a bitmap over the sorted live ids that names who held D under L at this
 
     my D or L changes          stamp + 1, bitmap = {me}
     the same D and L heard     higher stamp: taken over, its bits and mine; equal: bits or-ed; lower: ignored
-    another D or L heard       not mine: at most a repair with the sender
+    another D or L heard       not mine: kept for a moment, should it become mine; at most a repair
     all that I hold *alive*    settled
     have their bits
 
@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from math import inf
 
 from gossipgroups.config import Config
+from gossipgroups.early import EarlyBits, joined
 from gossipgroups.ids import NodeId, Random
 from gossipgroups.registers import MAX_COUNTER
 from gossipgroups.spanning import SpanningTree, tree_of
@@ -56,7 +57,10 @@ class Settlement:
 class Convergence:
     """All scopes of one node. The caller tells of changes and carries the entries."""
 
-    __slots__ = ("_config", "_dirty", "_live", "_me", "_paced_until", "_random", "_scopes", "_seen", "open")
+    __slots__ = (
+        *("_config", "_dirty", "_early", "_live", "_me", "_paced_until", "_random", "_scopes", "_seen"),
+        "open",
+    )
 
     def __init__(self, me: NodeId, live: LiveSet, config: Config, random: Random) -> None:
         self._me = me
@@ -65,6 +69,7 @@ class Convergence:
         self._random = random
         self._scopes: dict[Scope, Settlement] = {ROOT: Settlement(), WHOLE: Settlement()}
         self._seen = (-1, -1)
+        self._early = EarlyBits(config.settle_retry)
         self._dirty: dict[Scope, None] = {}
         self._paced_until = 0.0
         self.open: dict[Scope, None] = {}
@@ -105,19 +110,14 @@ class Convergence:
     def hear(self, live: int, entry: Entry, now: float) -> bool | None:
         """Take in an entry. `None`: it is about another view. `True`: I hold more than it says."""
         settlement = self._scopes.get(entry.scope)
+        bits = int.from_bytes(entry.bits, "big")
         if settlement is None or live != self._live.digest or entry.digest != settlement.digest:
+            self._early.keep((entry.scope, entry.digest, live), entry.stamp, bits, now)
             return None
         if settlement.live != live:
             self._restart(entry.scope, now, press=False)
-        bits = int.from_bytes(entry.bits, "big") & self._all()
-        before = (settlement.stamp, settlement.bits)
-        if entry.stamp > settlement.stamp:
-            settlement.stamp = entry.stamp
-            settlement.bits = bits | self._own()
-            settlement.told_up = settlement.told_down = False
-        elif entry.stamp == settlement.stamp:
-            settlement.bits |= bits
-        if before != (settlement.stamp, settlement.bits):
+        bits &= self._all()
+        if self._take(settlement, entry.stamp, bits):
             self._press(entry.scope, now)
         return entry.stamp < settlement.stamp or bool(settlement.bits & ~bits)
 
@@ -222,8 +222,19 @@ class Convergence:
         settlement.live = self._live.digest
         settlement.bits = self._own()
         settlement.told_up = settlement.told_down = False
+        if early := self._early.take((scope, settlement.digest, settlement.live), now):
+            self._take(settlement, *early)
         if press:
             self._press(scope, now)
+
+    def _take(self, settlement: Settlement, stamp: int, bits: int) -> bool:
+        """Take bits over that were heard of the view that is ours; whether any was new."""
+        before = settlement.stamp, settlement.bits
+        settlement.stamp, bits = joined(*before, stamp, bits)
+        settlement.bits = bits & self._all() | self._own()
+        if settlement.stamp > before[0]:
+            settlement.told_up = settlement.told_down = False
+        return before != (settlement.stamp, settlement.bits)
 
     def _press(self, scope: Scope, now: float) -> None:
         settlement = self._scopes[scope]

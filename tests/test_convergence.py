@@ -156,6 +156,32 @@ def test_another_view_another_live_set_or_an_unknown_scope_is_not_mine() -> None
     assert node.entry("g") == before
 
 
+def test_what_is_heard_of_a_view_before_it_is_mine_counts_once_it_is() -> None:
+    ring = Ring(4)
+    ring.update("g", 5)
+    node, stamp = ring.nodes[0], ring.nodes[0]["g"].stamp
+    ring.live[1].add(an_id(9))  # as it will be here, too
+    soon = ring.live[1].digest
+    assert node.hear(soon, Entry("g", stamp + 2, 6, b"\x06"), 0.0) is None
+    assert node.hear(soon, Entry("g", stamp + 2, 6, b"\xe8"), 0.0) is None
+    node.update("g", 6, 0.0)
+    assert node["g"].bits == 0b1, "under the old live set it is another view"
+    ring.live[0].add(an_id(9))
+    node.live_changed((), 0.0)
+    assert (node["g"].stamp, node["g"].bits) == (stamp + 2, 0b01111)
+
+
+def test_what_is_heard_too_early_or_at_a_lower_stamp_does_not_count() -> None:
+    ring = Ring(4)
+    node, live = ring.nodes[0], ring.live[0].digest
+    node.hear(live, Entry("g", 1, 5, b"\x0e"), 0.0)
+    node.update("g", 5, CONFIG.settle_retry)
+    assert node["g"].bits == 0b1
+    node.hear(live, Entry("g", 1, 6, b"\x0e"), 1.0)
+    node.update("g", 6, 1.0)
+    assert (node["g"].stamp, node["g"].bits) == (2, 0b1)
+
+
 def test_bits_beyond_the_live_set_mean_nothing() -> None:
     ring = Ring(2)
     ring.update("g", 5)

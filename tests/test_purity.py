@@ -62,7 +62,7 @@ LAYERS = [
         "gossipgroups.reconcile",
         "gossipgroups.reports",
     ],
-    ["gossipgroups.state", "gossipgroups.spanning"],
+    ["gossipgroups.early", "gossipgroups.state", "gossipgroups.spanning"],
     ["gossipgroups.swim"],
     ["gossipgroups.groups"],
     ["gossipgroups.wire"],
