@@ -123,10 +123,12 @@ def _crashes(
         simulation.advance(period * CALM_PERIODS * simulation.random.uniform(0.5, 1.5))
         # The first is everybody's seed.
         victim = healthy.pop(simulation.random.randrange(1, len(healthy)))
+        # Who has just started, or holds it dead by mistake, has no leave to tell.
+        witnesses = [each for each in healthy if victim.host in each.node.state.views[GROUP]]
         found = follow_crash(
             simulation,
             victim,
-            healthy,
+            witnesses,
             leaves,
             silent=case.crash == "machine",
             within=LIMIT_PERIODS * period,
