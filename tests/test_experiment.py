@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner
 
 import gossipgroups
-from sims.experiments import NAMES
+from sims.experiments import NAMES, experiment
 from sims.experiments.__main__ import main as run_several
 from sims.experiments.experiment import (
     PLOT,
@@ -29,6 +29,7 @@ from sims.experiments.experiment import (
     read_rows,
     write_rows,
 )
+from sims.experiments.journal import CASES, OtherRun
 from sims.sweep import CaseFailed, Where
 from tests.tiny_experiment import EXPERIMENT, Case, run
 
@@ -92,10 +93,111 @@ def test_the_files_hold_what_was_run(tmp_path: Path) -> None:
 
 def test_a_run_that_breaks_off_leaves_no_sign_of_a_whole_one(tmp_path: Path) -> None:
     EXPERIMENT.carry_out(QUICK, Where(), tmp_path)
-    with pytest.raises(CaseFailed, match="seed 4"):
-        replace(EXPERIMENT, run=fails_at_seed_4).carry_out(QUICK, Where(), tmp_path)
+    break_off(tmp_path)
     assert not (tmp_path / RUN).exists()
-    assert read_rows(tmp_path / ROWS) == run(Case(2, 3)), "what was measured before is kept"
+
+
+@pytest.fixture
+def commit(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Sets what git says; at first a clean tree, whatever that of the tests is."""
+
+    def say(text: str) -> None:
+        monkeypatch.setattr(experiment, "_commit", lambda: text)
+
+    say("abc1234")
+    return say
+
+
+def break_off(folder: Path) -> None:
+    """At the second of six cases."""
+    with pytest.raises(CaseFailed, match="seed 4"):
+        replace(EXPERIMENT, run=fails_at_seed_4).carry_out(QUICK, Where(), folder)
+
+
+def resumed(folder: Path, scale: Scale = QUICK) -> tuple[list[Row], list[Case]]:
+    """What a run that goes on returns, and the cases that it ran."""
+    ran: list[Case] = []
+
+    def noted(case: Case) -> Sequence[Row]:
+        ran.append(case)
+        return run(case)
+
+    rows = replace(EXPERIMENT, run=noted).carry_out(scale, Where(), folder, resume=True)
+    return rows, ran
+
+
+@pytest.mark.usefixtures("commit")
+def test_a_run_goes_on_where_it_was_broken_off(tmp_path: Path) -> None:
+    EXPERIMENT.carry_out(QUICK, Where(), tmp_path / "whole")
+    broken = tmp_path / "broken"
+    break_off(broken)
+    rows, ran = resumed(broken)
+    assert Case(2, 3) not in ran
+    assert len(ran) == 5
+    assert rows == read_rows(tmp_path / "whole" / ROWS)
+    for folder in (broken, tmp_path / "whole"):
+        assert sorted(path.name for path in folder.iterdir()) == sorted([ROWS, RUN, TABLES, PLOT])
+    assert (broken / ROWS).read_bytes() == (tmp_path / "whole" / ROWS).read_bytes()
+    assert json.loads((broken / RUN).read_text())["cases"] == 6
+
+
+@pytest.mark.usefixtures("commit")
+def test_a_whole_run_is_not_run_again_when_it_is_to_go_on(tmp_path: Path) -> None:
+    EXPERIMENT.carry_out(QUICK, Where(), tmp_path)
+    assert resumed(tmp_path) == (read_rows(tmp_path / ROWS), [])
+    (tmp_path / RUN).write_text("{")
+    assert len(resumed(tmp_path)[1]) == 6, "a run that nobody can read is none"
+
+
+@pytest.mark.usefixtures("commit")
+def test_a_case_that_was_cut_short_is_run_again(tmp_path: Path) -> None:
+    break_off(tmp_path)
+    journal = tmp_path / CASES
+    whole = journal.read_text()
+    journal.write_text(whole + whole.splitlines()[1][:-7])
+    rows, ran = resumed(tmp_path)
+    assert (len(rows), len(ran)) == (6, 5)
+
+
+def test_rows_of_two_runs_do_not_mix(tmp_path: Path, commit: Callable[[str], None]) -> None:
+    break_off(tmp_path)
+    with pytest.raises(OtherRun, match=r"command was '.* --seed 3', is '.* --seed 4'.*without --resume"):
+        resumed(tmp_path, Scale(True, 4))
+    commit("def5678")
+    with pytest.raises(OtherRun, match="commit was 'abc1234', is 'def5678'"):
+        resumed(tmp_path)
+    commit("abc1234")
+    assert len(resumed(tmp_path)[1]) == 5, "a refusal loses nothing"
+
+
+def test_nobody_goes_on_from_changes_that_no_commit_holds(
+    tmp_path: Path, commit: Callable[[str], None]
+) -> None:
+    commit("abc1234-dirty")
+    break_off(tmp_path)
+    with pytest.raises(OtherRun, match="the tree has changes"):
+        resumed(tmp_path)
+
+
+@pytest.mark.usefixtures("commit")
+def test_a_journal_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
+    (tmp_path / CASES).write_text("no json\n")
+    with pytest.raises(OtherRun, match=r"cannot be read.*without --resume"):
+        resumed(tmp_path)
+    assert len(EXPERIMENT.carry_out(QUICK, Where(), tmp_path)) == 6
+
+
+@pytest.mark.usefixtures("commit")
+def test_the_command_goes_on(tmp_path: Path) -> None:
+    break_off(tmp_path / "tiny")
+    arguments = ("--quick", "--seed", "3", "--jobs", "1", "--out", str(tmp_path))
+    result = invoke(*arguments, "--resume")
+    assert result.exit_code == 0, result.output
+    assert "tiny: 1 of 6 cases were finished before" in result.stderr
+    break_off(tmp_path / "tiny")
+    refused = invoke("--jobs", "1", "--out", str(tmp_path), "--resume")
+    assert refused.exit_code == 1
+    assert "cases was 6, is 9" in refused.stderr
 
 
 def fails_at_seed_4(case: Case) -> Sequence[Row]:

@@ -30,6 +30,7 @@ from selenium.webdriver.support.ui import Select, WebDriverWait
 from sims.engine import Simulation
 from sims.experiments import NAMES
 from sims.experiments.experiment import RUN, Scale
+from sims.experiments.journal import CASES
 from sims.report import __main__ as command
 from sims.report.document import names_in
 from sims.report.film import KINDS, LOST, Film
@@ -165,12 +166,15 @@ def found(results: Path, monkeypatch: pytest.MonkeyPatch) -> list[Found]:
 
 def test_what_is_there_and_what_is_missing(results: Path, found: list[Found], tmp_path: Path) -> None:
     shutil.copytree(results / "tiny", tmp_path / "broken")
-    (tmp_path / "broken" / RUN).unlink()
+    (tmp_path / "broken" / RUN).rename(tmp_path / "broken" / CASES)
     shutil.copytree(results / "tiny", tmp_path / "whole")
     whole, missing = find(tmp_path, ["whole", "broken", "absent"])
     assert [each.experiment.name for each in whole] == ["whole"]
     assert missing == [Missing("broken", "broken off"), Missing("absent", "not run")]
-    assert missing[1].command == "python -m sims.experiments.absent"
+    assert [each.command for each in missing] == [
+        "python -m sims.experiments.broken --resume",
+        "python -m sims.experiments.absent",
+    ]
     assert whole[0].command == "python -m sims.experiments.tiny --quick --seed 1"
     assert re.fullmatch(r"gossipgroups \S+, CPython \S+, 6 cases, \d+ seconds", whole[0].facts)
 

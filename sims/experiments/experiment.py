@@ -3,7 +3,7 @@
 Law: an experiment is data and three pure functions: cases in, rows out of each, tables and a plot out of all
 rows. Rows are written as CSV and read back before anything is drawn from them, so the report, made from the
 files alone, shows what the command showed. Equal rows give equal files; `run.json` is written last, so a
-folder without it holds a run that was broken off.
+folder without it holds a run that was broken off, and a journal of the cases that it had finished.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import platform
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ import click
 from rich.console import Console
 
 import gossipgroups
+from sims.experiments.journal import Journal, why_other
 from sims.sweep import Where, options, sweep
 from sims.tables import Cell, Table
 
@@ -39,6 +39,8 @@ RESULTS = Path("results")
 """Where results go unless told otherwise: one folder for each experiment."""
 ROWS, RUN, TABLES, PLOT = "rows.csv", "run.json", "tables.md", "plot.svg"
 """The files of a run: its rows, what was run, and what is drawn from the rows."""
+RESUME = "Go on with a run that was broken off: what it had finished is not run again."
+"""Help for `--resume`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,18 +69,38 @@ class Experiment:
     about: str = ""
     """What is done and counted, for `--help` and the report."""
 
-    def carry_out(self, scale: Scale, where: Where, folder: Path, *, label: str = "") -> list[Row]:
-        """Run all cases, and write `rows.csv`, `run.json`, `tables.md` and `plot.svg` into the folder."""
-        started = time.monotonic()
+    def carry_out(
+        self, scale: Scale, where: Where, folder: Path, *, resume: bool = False, label: str = ""
+    ) -> list[Row]:
+        """Run all cases, and write `rows.csv`, `run.json`, `tables.md` and `plot.svg` into the folder.
+
+        With `resume`, cases that the same run has finished here are not run again. Raises `OtherRun` where
+        another one was broken off.
+        """
         cases = self.cases(scale)
+        facts = self._facts(scale, len(cases))
+        if resume and _is_whole(folder, facts):
+            return read_rows(folder / ROWS)
         folder.mkdir(parents=True, exist_ok=True)
+        journal = Journal(folder, facts, resume=resume)
         (folder / RUN).unlink(missing_ok=True)
-        with closing(sweep(self.run, cases, where, label=label)) as results:
-            write_rows(folder / ROWS, (row for rows in results for row in rows))
+        if label and journal.rows:
+            click.echo(f"{label}: {len(journal.rows)} of {len(cases)} cases were finished before", err=True)
+        left = [place for place in range(len(cases)) if place not in journal.rows]
+        with closing(sweep(self.run, [cases[place] for place in left], where, label=label)) as results:
+            for place, found in zip(left, results, strict=True):
+                journal.note(place, found)
+        write_rows(folder / ROWS, (row for place in range(len(cases)) for row in journal.rows[place]))
         rows = read_rows(folder / ROWS)
         (folder / TABLES).write_text("\n".join(each.markdown() for each in self.tables(rows)), "utf-8")
         self.save_plot(rows, folder / PLOT)
-        facts = {
+        facts["seconds"] = round(journal.seconds, 1)
+        (folder / RUN).write_text(json.dumps(facts, indent=1) + "\n", "utf-8")
+        journal.end()
+        return rows
+
+    def _facts(self, scale: Scale, cases: int) -> dict[str, Any]:
+        return {
             "experiment": self.name,
             "command": f"python -m sims.experiments.{self.name}"
             + (" --quick" if scale.quick else "")
@@ -86,11 +108,8 @@ class Experiment:
             "version": gossipgroups.__version__,
             "commit": _commit(),
             "python": platform.python_version(),
-            "cases": len(cases),
-            "seconds": round(time.monotonic() - started, 1),
+            "cases": cases,
         }
-        (folder / RUN).write_text(json.dumps(facts, indent=1) + "\n", "utf-8")
-        return rows
 
     def draw(self, rows: Sequence[Row]) -> Figure:
         """The plot of these rows."""
@@ -123,10 +142,11 @@ class Experiment:
             show_default=True,
             help="Folder for the CSV file, the tables and the plot; each experiment has its own in it.",
         )
+        @click.option("--resume", is_flag=True, help=RESUME)
         @options
-        def command(quick: bool, seed: int, out: Path, where: Where) -> None:
+        def command(quick: bool, seed: int, out: Path, resume: bool, where: Where) -> None:
             folder = out / self.name
-            rows = self.carry_out(Scale(quick, seed), where, folder, label=self.name)
+            rows = self.carry_out(Scale(quick, seed), where, folder, resume=resume, label=self.name)
             console = Console()
             for table in self.tables(rows):
                 console.print(table.rich())
@@ -158,6 +178,19 @@ def main(name: str) -> None:
     """
     experiment: Experiment = import_module(f"sims.experiments.{name}").EXPERIMENT
     sys.exit(experiment.command().main(prog_name=f"python -m sims.experiments.{name}"))
+
+
+def read_run(folder: Path) -> dict[str, Any]:
+    """What was run here, by its `run.json`. Raises `OSError` or `ValueError`."""
+    run: dict[str, Any] = json.loads((folder / RUN).read_text("utf-8"))
+    return run
+
+
+def _is_whole(folder: Path, facts: Mapping[str, Any]) -> bool:
+    try:
+        return not why_other(read_run(folder), facts)
+    except (OSError, ValueError):
+        return False
 
 
 def write_rows(path: Path, rows: Iterable[Row]) -> None:

@@ -5,7 +5,6 @@ Law: a run counts when its `run.json` is there, which is written last; everythin
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +13,11 @@ from typing import Any
 import click
 
 from sims.experiments import load
-from sims.experiments.experiment import PLOT, ROWS, RUN, Experiment, read_rows
+from sims.experiments.experiment import PLOT, ROWS, RUN, Experiment, read_rows, read_run
+from sims.experiments.journal import CASES
 from sims.tables import Table
+
+BROKEN_OFF = "broken off"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,7 @@ class Missing:
     @property
     def command(self) -> str:
         """What would fill the gap."""
-        return f"python -m sims.experiments.{self.name}"
+        return f"python -m sims.experiments.{self.name}" + (" --resume" if self.why == BROKEN_OFF else "")
 
 
 def find(folder: Path, names: Sequence[str]) -> tuple[list[Found], list[Missing]]:
@@ -52,13 +54,13 @@ def find(folder: Path, names: Sequence[str]) -> tuple[list[Found], list[Missing]
         if (place / RUN).is_file():
             found.append(_read(load(name), place))
         else:
-            missing.append(Missing(name, "broken off" if (place / ROWS).is_file() else "not run"))
+            missing.append(Missing(name, BROKEN_OFF if (place / CASES).is_file() else "not run"))
     return found, missing
 
 
 def _read(experiment: Experiment, place: Path) -> Found:
     try:
-        run = json.loads((place / RUN).read_text("utf-8"))
+        run = read_run(place)
         return Found(
             experiment,
             run["command"],
