@@ -2,7 +2,8 @@
 
 Law: plain callbacks are called by one task, in the order of the events, so that a join and a leave watch see
 a leave and a join that were told together in that order. An async one may take its time, so each has a task
-of its own. What a callback raises is logged, and affects nothing else; what waits for one is bounded.
+of its own, and so has each plain one that returns what is to be awaited. What a callback raises is logged,
+and affects nothing else; what waits for one is bounded.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ class Caller:
         self._turns: deque[Watch] = deque()
         """For each event that waits for a plain callback, its watch."""
         self._turn_came = trio.Event()
+        self._begun: dict[Watch, deque[tuple[Event, Awaitable[Any]]]] = {}
+        """What a plain callback has returned that is still to be awaited."""
         nursery.start_soon(self._call_plain)
 
     def begin(self, watch: Watch) -> None:
@@ -44,6 +47,7 @@ class Caller:
     def cease(self, watch: Watch) -> None:
         """Call it no more, not even with what waits."""
         self._waiting.pop(watch).close(drop=True)
+        _drop(self._begun.get(watch, deque()))
 
     def tell(self, watch: Watch, event: Event) -> None:
         """Call it with an event, soon."""
@@ -67,7 +71,29 @@ class Caller:
                 with _logged(watch, event):
                     result = watch.callback(event)
                     if inspect.isawaitable(result):
-                        self._nursery.start_soon(_finish, watch, event, result)
+                        self._await_later(watch, event, result)
+
+    def _await_later(self, watch: Watch, event: Event, result: Awaitable[Any]) -> None:
+        if watch not in self._begun:
+            self._begun[watch] = deque()
+            self._nursery.start_soon(self._finish, watch)
+        begun = self._begun[watch]
+        begun.append((event, result))
+        if len(begun) > EVENTS_WAITING:
+            logger.error("callback %r is too far behind: it was not awaited for %r", watch.callback, event)
+            _drop(deque([begun.pop()]))
+
+    async def _finish(self, watch: Watch) -> None:
+        """Await what a plain callback has returned, one after the other."""
+        begun = self._begun[watch]
+        try:
+            while begun:
+                event, result = begun.popleft()
+                with _logged(watch, event):
+                    await result
+        finally:
+            _drop(begun)
+            del self._begun[watch]
 
 
 async def _call(watch: Watch, backlog: Backlog) -> None:
@@ -77,9 +103,12 @@ async def _call(watch: Watch, backlog: Backlog) -> None:
             await watch.callback(event)
 
 
-async def _finish(watch: Watch, event: Event, result: Awaitable[Any]) -> None:
-    with _logged(watch, event):
-        await result
+def _drop(begun: deque[tuple[Event, Awaitable[Any]]]) -> None:
+    """Await these no more: a coroutine that is only forgotten would be complained about."""
+    while begun:
+        _, result = begun.popleft()
+        if inspect.iscoroutine(result):
+            result.close()
 
 
 async def _next(backlog: Backlog) -> Event | None:

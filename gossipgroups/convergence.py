@@ -6,6 +6,7 @@ set, and a bitmap over the sorted live ids that names who held D under L at this
     my D or L changes          stamp + 1, bitmap = {me}
     the same D and L heard     higher stamp: taken over, its bits and mine; equal: bits or-ed; lower: ignored
     another D or L heard       not mine: kept for a moment, should it become mine; at most a repair
+    both changed and back      nothing: nobody was told of what was between
     all that I hold *alive*    settled
     have their bits
 
@@ -31,6 +32,8 @@ from gossipgroups.wire.messages import ROOT, WHOLE, Entry, Scope
 
 IMPATIENCE = 0.1
 """Share of the waits after which those below are asked for bits that are missing."""
+HIGHEST_HEARD = (MAX_COUNTER + 1) // 2
+"""Stamps from here on are not heard: none could follow them soon, and nobody has counted so far."""
 ASKED = 3
 """Nodes below that are asked at once for bits that are missing."""
 RETRY_GROWTH = 1.4
@@ -46,6 +49,8 @@ class Settlement:
     digest: int = 0
     stamp: int = 0
     bits: int = 0
+    held: int = 0
+    """The digest of the view that the bits are about, and `live` that of its live set."""
     live: int = 0
     open: bool = False
     told_up: bool = False
@@ -109,6 +114,8 @@ class Convergence:
 
     def hear(self, live: int, entry: Entry, now: float) -> bool | None:
         """Take in an entry. `None`: it is about another view. `True`: I hold more than it says."""
+        if entry.stamp >= HIGHEST_HEARD:
+            return None
         settlement = self._scopes.get(entry.scope)
         bits = int.from_bytes(entry.bits, "big")
         if settlement is None or live != self._live.digest or entry.digest != settlement.digest:
@@ -218,12 +225,13 @@ class Convergence:
 
     def _restart(self, scope: Scope, now: float, press: bool = True) -> None:
         settlement = self._scopes[scope]
-        settlement.stamp = min(settlement.stamp + 1, MAX_COUNTER)
-        settlement.live = self._live.digest
-        settlement.bits = self._own()
-        settlement.told_up = settlement.told_down = False
-        if early := self._early.take((scope, settlement.digest, settlement.live), now):
-            self._take(settlement, *early)
+        if (settlement.held, settlement.live) != (settlement.digest, self._live.digest):
+            settlement.held, settlement.live = settlement.digest, self._live.digest
+            settlement.stamp = min(settlement.stamp + 1, MAX_COUNTER)
+            settlement.bits = self._own()
+            settlement.told_up = settlement.told_down = False
+            if early := self._early.take((scope, settlement.digest, settlement.live), now):
+                self._take(settlement, *early)
         if press:
             self._press(scope, now)
 

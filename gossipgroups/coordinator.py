@@ -17,7 +17,7 @@ from gossipgroups.calling import Caller
 from gossipgroups.config import Config
 from gossipgroups.door import JOINS, LEAVES, Door, Keys, Name, check_settings
 from gossipgroups.errors import InvalidValue
-from gossipgroups.events import Event
+from gossipgroups.events import Event, EventsLost
 from gossipgroups.ids import check_name
 from gossipgroups.keys import Key
 from gossipgroups.snapshot import MemberInfo
@@ -176,6 +176,13 @@ class Coordinator(Door):
                 stream.offer(event, number)
             for watch in self._watches.matching(event, number):
                 self._caller.tell(watch, event)
+            if isinstance(event, EventsLost):
+                self._watches_catch_up()
+
+    def _watches_catch_up(self) -> None:
+        for watch, change, number in self._watches.catch_up(lambda: self._link.snapshot):
+            if watch.wants(change, number):
+                self._caller.tell(watch, change)
 
     def end_streams(self) -> None:
         """Let the readers of `events` end: the coordinator has stopped."""

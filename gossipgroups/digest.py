@@ -55,6 +55,11 @@ def bucket_of(register_hash: int) -> int:
     return register_hash >> BUCKET_SHIFT
 
 
+def buckets_of(first: int, last: int) -> range:
+    """The buckets that the hashes from `first` to `last` lie in."""
+    return range(bucket_of(first), bucket_of(last) + 1)
+
+
 def interval(bucket: int) -> tuple[int, int]:
     """The first and last hash of a bucket."""
     return bucket << BUCKET_SHIFT, (bucket + 1 << BUCKET_SHIFT) - 1

@@ -183,7 +183,8 @@ class Reception:
         for accusation in section.accusations:
             if accusation.subject != self._me:
                 self._detector.on_accusation(accusation, now)
-            elif accusation.incarnation >= self._state.own.incarnation:
+            elif accusation.incarnation == self._state.own.incarnation:
+                # Only this node raises it: what is said of a higher one is made up, to use them all up.
                 self._learning.refute(accusation.incarnation, now)
 
     def _on_settling(self, message: Message, peer: Peer, section: Settling | AskSettling, now: float) -> None:

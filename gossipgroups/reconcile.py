@@ -15,11 +15,11 @@ Joining a cluster is the same, from empty.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from gossipgroups.budget import Budget
 from gossipgroups.config import Config
-from gossipgroups.digest import BUCKET_SHIFT, interval, pack_hashes, read_summary, unpack_hashes
+from gossipgroups.digest import BUCKET_SHIFT, buckets_of, interval, pack_hashes, read_summary, unpack_hashes
 from gossipgroups.groups.replica import Replica
 from gossipgroups.ids import Peer, Random
 from gossipgroups.registers import Register
@@ -41,7 +41,9 @@ ANSWERS_A_SECOND, ANSWERS_AT_ONCE = 640.0, 32_768.0
 """Datagrams that answer others, all together: as many full answers in a second as four nodes may ask for, and
 at once as many as one turn answers, as when a large cluster starts at one seed."""
 LISTINGS_A_TURN = 64
-"""Peers whose listings one turn compares: each costs a pass over all that is held."""
+"""Peers whose listings one turn compares."""
+LOOKED_AT_FOR_ONE = 512
+"""Hashes that are looked at for what one datagram costs the budget."""
 
 
 class Reconciler:
@@ -133,15 +135,21 @@ class Reconciler:
     def _answer_all(self, now: float) -> None:
         requests, self._requests = self._requests, {}
         listings, self._listings = self._listings, {}
-        if self._answers.ready_at(1, now) > now:
+        asked = [peer for peer in requests if not self._outbox.withholds(peer)]
+        listed = [peer for peer in listings if not self._outbox.withholds(peer)]
+        if not (asked or listed) or not self._may_look_at(len(self._replica.by_hash), now):
             return
-        allowed = [peer for peer in requests if not self._outbox.withholds(peer)]
-        mine = self._by_bucket() if allowed else []
-        for peer in allowed:
+        mine = self._by_bucket()
+        for peer in asked:
+            if self._answers.ready_at(1, now) > now:
+                return
             self._answer(peer, requests[peer], mine, now)
-        for peer, intervals in listings.items():
-            if not self._outbox.withholds(peer):
-                self._compare(peer, intervals, now)
+        for peer in listed:
+            self._compare(peer, listings[peer], mine, now)
+
+    def _may_look_at(self, hashes: int, now: float) -> bool:
+        """Whether the budget has it: looking costs time, also where nothing turns out to be lacking."""
+        return self._answers.spend(1 + hashes // LOOKED_AT_FOR_ONE, now)
 
     def _by_bucket(self) -> list[list[int]]:
         """All hashes held, by bucket: one pass, however many requests it serves."""
@@ -150,21 +158,25 @@ class Reconciler:
             by_bucket[key >> BUCKET_SHIFT].append(key)
         return by_bucket
 
-    def _compare(self, peer: Peer, intervals: list[Interval], now: float) -> None:
+    def _compare(self, peer: Peer, intervals: list[Interval], mine: list[list[int]], now: float) -> None:
         """Send what a peer lacks in these intervals, and ask for what we lack."""
         by_hash = self._replica.by_hash
         intervals = sorted(set(intervals))
         firsts, lasts = [each.first for each in intervals], [each.last for each in intervals]
         if any(first <= last for first, last in zip(firsts[1:], lasts, strict=False)):
             return  # overlapping intervals would have the same registers sent again and again
+        buckets = sorted({place for each in intervals for place in buckets_of(each.first, each.last)})
+        if not self._may_look_at(sum(len(mine[bucket]) for bucket in buckets), now):
+            return
         theirs: set[int] = set()
         for first, last, packed in intervals:
             theirs.update(key for key in unpack_hashes(packed) if first <= key <= last)
-        lacked = [
-            each
-            for key, each in by_hash.items()
+        lacked = (
+            by_hash[key]
+            for bucket in buckets
+            for key in mine[bucket]
             if (place := bisect_right(firsts, key)) and key <= lasts[place - 1] and key not in theirs
-        ]
+        )
         self._push(peer, lacked, now)
         wanted = [key for key in sorted(theirs) if key not in by_hash]
         for some in _chunks(wanted, HASHES_EACH):
@@ -176,7 +188,7 @@ class Reconciler:
         differing = [bucket for bucket, digest in enumerate(digests) if digest != theirs[bucket]]
         by_hash = self._replica.by_hash
         empty = [bucket for bucket in differing if not theirs[bucket]]
-        self._push(peer, [by_hash[key] for bucket in empty for key in mine[bucket]], now)
+        self._push(peer, (by_hash[key] for bucket in empty for key in mine[bucket]), now)
         listed = [bucket for bucket in differing if theirs[bucket]]
         room = HASHES_EACH * (self._config.repair_datagrams - self._sent.get(peer, 0))
         # What is cut off must not be the same each time: it may be all that can be repaired.
@@ -188,7 +200,7 @@ class Reconciler:
                     return
                 self._outbox.answer(peer, message)
 
-    def _push(self, peer: Peer, registers: list[Register], now: float) -> None:
+    def _push(self, peer: Peer, registers: Iterable[Register], now: float) -> None:
         batch: list[Register] = []
         room = REPAIR_ROOM
         for register in registers:

@@ -8,7 +8,9 @@ told before its members, its deletion after they are gone.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from itertools import groupby
 from math import inf
+from operator import itemgetter
 
 from gossipgroups.config import Config
 from gossipgroups.events import (
@@ -23,7 +25,7 @@ from gossipgroups.events import (
 from gossipgroups.groups.epochs import exists
 from gossipgroups.groups.replica import Replica
 from gossipgroups.groups.view import Views
-from gossipgroups.registers import PresenceRegister
+from gossipgroups.registers import MAX_COUNTER, PresenceRegister
 from gossipgroups.status import Status
 from gossipgroups.wire.messages import ROOT, Scope
 
@@ -111,9 +113,11 @@ class Reports:
 
     def forget(self, group: str) -> None:
         """The group was dropped from the replica; what was not told of its end is told now."""
-        if exists(self._epochs.pop(group, 0)):
+        if exists(self._epochs.get(group, 0)):
             self._tell_members(group, {}, converged=False)
             self.events.append(GroupDeleted(group, converged=False))
+        self._tell_missed(group, MAX_COUNTER + 1)
+        self._epochs.pop(group, None)
         self._since.pop(group, None)
         self._touched.pop(group, None)
         self._shown.pop(group, None)
@@ -127,9 +131,26 @@ class Reports:
             if exists(before):
                 self._tell_members(group, {}, converged)
                 self.events.append(GroupDeleted(group, converged))
+            self._tell_missed(group, epoch)
             if exists(epoch):
                 self.events.append(GroupCreated(group, converged))
             self._epochs[group] = epoch
+
+    def _tell_missed(self, group: str, epoch: int) -> None:
+        """The lives of a group before this epoch that were not told, and of which members were shown."""
+        shown = self._shown.get(group, {})
+        missed = sorted((each.epoch, member) for member, each in shown.items() if each.epoch < epoch)
+        for _, members in groupby(missed, itemgetter(0)):
+            self.events.append(GroupCreated(group, converged=False))
+            for _, member in members:
+                self._tell_passing(shown.pop(member))
+            self.events.append(GroupDeleted(group, converged=False))
+
+    def _tell_passing(self, presence: PresenceRegister) -> None:
+        """A member that came and went before it was told."""
+        group, member = presence.group, presence.member
+        self.events.append(MemberJoinedGroup(group, False, member))
+        self.events.append(MemberLeftGroup(group, False, member, self._reason(presence)))
 
     def _tell_members(self, group: str, view: Mapping[str, PresenceRegister], converged: bool) -> None:
         before = self._reported.get(group, {})
@@ -140,8 +161,7 @@ class Reports:
             if presence.epoch > epoch:
                 self._shown.setdefault(group, {})[member] = presence  # its group is not told yet
             elif member not in before and member not in view and presence.epoch == epoch:
-                self.events.append(MemberJoinedGroup(group, False, member))
-                self.events.append(MemberLeftGroup(group, False, member, self._reason(presence)))
+                self._tell_passing(presence)
         differing = touched if before and view else {**before, **view}
         for member in sorted({*differing, *hidden}):
             old, new = before.get(member), view.get(member)

@@ -1,7 +1,8 @@
 """Watches: callbacks for the joins and leaves of a group.
 
 Law: a watch starts from the members that `get_members` shows when it is set, and then gets exactly the
-changes: for one member joins and leaves alternate, whatever was on its way when the watch was set.
+changes: for one member joins and leaves alternate, whatever was on its way when the watch was set. Where
+events were lost, it gets the difference.
 """
 
 from __future__ import annotations

@@ -50,7 +50,7 @@ class Rig:
             self.learn(a_node(number), 0.0)
         self.told.clear()
         if not rounds:
-            self.prober.order.done(self.state.live, 10**6)
+            self.prober.order.done(self.state.live, 10**6, 0.0)
 
     def learn(self, register: NodeRegister, now: float, *, tell: bool = True) -> bool:
         if self.state.merge(register, now) is None:

@@ -10,9 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gossipgroups.config import Config
-from gossipgroups.convergence import ASKED, IMPATIENCE, LONGEST_RETRY, RETRY_GROWTH, Convergence
+from gossipgroups.convergence import (
+    ASKED,
+    HIGHEST_HEARD,
+    IMPATIENCE,
+    LONGEST_RETRY,
+    RETRY_GROWTH,
+    Convergence,
+)
 from gossipgroups.ids import NodeId
-from gossipgroups.registers import hash_bytes
+from gossipgroups.registers import MAX_COUNTER, hash_bytes
 from gossipgroups.spanning import BRANCHES
 from gossipgroups.swim.live import LiveSet
 from gossipgroups.wire.messages import ROOT, WHOLE, Entry, Scope
@@ -169,6 +176,47 @@ def test_what_is_heard_of_a_view_before_it_is_mine_counts_once_it_is() -> None:
     ring.live[0].add(an_id(9))
     node.live_changed((), 0.0)
     assert (node["g"].stamp, node["g"].bits) == (stamp + 2, 0b01111)
+
+
+def test_what_was_heard_early_outlives_a_change_of_both_view_and_live_set_in_one_turn() -> None:
+    ring = Ring(4)
+    ring.update("g", 5)
+    node = ring.nodes[0]
+    ring.live[1].add(an_id(9))
+    soon = ring.live[1].digest
+    whole = node[WHOLE].digest ^ node[ROOT].digest ^ 6
+    node.hear(soon, Entry(ROOT, 50, 6, b"\x1e"), 0.0)
+    node.hear(soon, Entry(WHOLE, 50, whole, b"\x1e"), 0.0)
+    ring.live[0].add(an_id(9))
+    node.update(ROOT, 6, 0.0)
+    node.live_changed((ROOT,), 0.0)
+    assert (node[ROOT].stamp, node[ROOT].bits) == (50, 0b11111)
+    assert (node[WHOLE].stamp, node[WHOLE].bits) == (50, 0b11111)
+
+
+def test_a_live_set_that_changed_and_changed_back_unseen_has_not_changed() -> None:
+    ring = Ring(3)
+    ring.update("g", 5)
+    node = ring.nodes[0]
+    node.hear(ring.live[0].digest, _entry(node, "g", 0, 0b010), 0.0)
+    before = node.entry("g")
+    ring.live[0].remove(an_id(2))
+    ring.live[0].add(an_id(2))
+    node.live_changed((), 0.0)
+    assert node.entry("g") == before
+    assert not node.is_settled("g")
+
+
+def test_a_stamp_that_none_could_follow_is_not_heard() -> None:
+    ring = Ring(2)
+    ring.update("g", 5)
+    node, live = ring.nodes[0], ring.live[0].digest
+    assert node.hear(live, Entry("g", HIGHEST_HEARD - 2, 5, b"\x02"), 0.0) is True
+    for stamp in (HIGHEST_HEARD, MAX_COUNTER):
+        assert node.hear(live, Entry("g", stamp, 5, b"\x03"), 0.0) is None
+        assert node.hear(live, Entry("g", stamp, 6, b"\x03"), 0.0) is None
+    node.update("g", 6, 0.0)
+    assert (node["g"].stamp, node["g"].bits) == (HIGHEST_HEARD - 1, 0b01)
 
 
 def test_what_is_heard_too_early_or_at_a_lower_stamp_does_not_count() -> None:

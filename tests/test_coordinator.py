@@ -19,7 +19,7 @@ import pytest
 import trio
 
 import gossipgroups as gg
-from gossipgroups import Config, Coordinator, open_coordinator
+from gossipgroups import Config, Coordinator, calling, open_coordinator
 from gossipgroups.groups.rules import Command
 from gossipgroups.node import Node
 from tests.waiting import LIMIT, address_of, eventually, free_port
@@ -565,6 +565,44 @@ async def test_a_callback_that_never_returns_starves_only_itself(isolation: Isol
         b.unwatch_join_group("workers", never)
         with trio.fail_after(LIMIT):
             await b.leave_group("workers")
+
+
+class Later:
+    """A callback that is no async function, and has to be awaited all the same."""
+
+    def __init__(self) -> None:
+        self.gate = trio.Event()
+        self.at_work = self.most = 0
+        self.events: list[Any] = []
+
+    async def __call__(self, event: gg.Event) -> None:
+        self.at_work += 1
+        self.most = max(self.most, self.at_work)
+        await self.gate.wait()
+        self.events.append(event)
+        self.at_work -= 1
+
+
+async def test_what_plain_callbacks_return_is_awaited_one_after_the_other_and_bounded(
+    isolation: Isolation, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(calling, "EVENTS_WAITING", 4)
+    async with cluster(1, isolation) as (a,):
+        later, fine = Later(), Notebook()
+        a.watch_join_group("workers", later)
+        a.watch_join_group("workers", fine)
+        await a.create_group("workers")
+        for number in range(8):
+            await a.join_group("workers")
+            await eventually(lambda: len(fine.events) == number + 1, "the other goes on")  # noqa: B023
+            await a.leave_group("workers")
+        assert "too far behind: it was not awaited" in caplog.text
+        later.gate.set()
+        await eventually(lambda: len(later.events) == 5, "what waited is told")
+        assert later.most == 1
+        assert later.events == fine.events[:5]
+        await a.join_group("workers")
+        await eventually(lambda: len(later.events) == 6, "it goes on")
 
 
 async def test_callbacks_end_with_the_block_without_a_word(

@@ -206,10 +206,11 @@ def test_two_refusals_leave_just_the_time_to_refute() -> None:
     rig.detector.on_refused(an_address(TARGET), 0.0)
     rig.detector.tick(CONFIG.refused_timeout)
     assert rig.status() is Status.SUSPECT
-    rig.detector.on_accusation(a_charge(5, evidence=REFUSED), 0.01)
-    rig.detector.tick(CONFIG.refused_timeout - 0.01)
+    second = CONFIG.refused_timeout + 0.05
+    rig.detector.on_accusation(a_charge(5, evidence=REFUSED), second)
+    rig.detector.tick(second + CONFIG.refused_timeout - 0.01)
     assert rig.status() is Status.SUSPECT
-    rig.detector.tick(CONFIG.refused_timeout)
+    rig.detector.tick(second + CONFIG.refused_timeout)
     assert rig.status() is Status.DEAD
     assert rig.told == [a_node(TARGET, 0, Status.DEAD)]
 
@@ -221,6 +222,7 @@ def test_with_nobody_to_ask_a_refused_probe_is_over() -> None:
     assert rig.status() is Status.SUSPECT
     assert rig.deadline(0.0) == CONFIG.refused_timeout
     rig.detector.on_ack(an_id(TARGET), Ack(ping.number, 0), 0.0)
+    rig.detector.tick(0.0)
     rig.detector.tick(CONFIG.refused_timeout)
     assert rig.status() is Status.DEAD
     assert rig.prober.awareness.score == 0
@@ -243,6 +245,32 @@ def test_a_port_refused_for_a_rumour_is_probed() -> None:
     rig.detector.tick(PERIOD)
     rig.detector.on_refused(an_address(TARGET), PERIOD)
     assert rig.sent() == []
+
+
+def test_one_probe_of_a_node_serves_all_that_have_the_same_reason() -> None:
+    rig = Rig(8)
+    ends: list[bool] = []
+    rig.detector.on_challenged = lambda target, alive: ends.append(alive)
+    for purpose in (Purpose.CORROBORATE, Purpose.CHALLENGE, Purpose.DOUBT):
+        for _ in range(5):
+            rig.detector.probe(an_id(TARGET), purpose, 0.0)
+    pings = [section for _, section in rig.sent() if isinstance(section, Ping)]
+    assert len(pings) == 3
+    for ping in pings:
+        rig.detector.on_ack(an_id(TARGET), Ack(ping.number, 0), 0.1)
+    assert ends == [True]
+    rig.detector.probe(an_id(TARGET), Purpose.CHALLENGE, 0.2)
+    assert len(rig.sent()) == 1, "the one before has ended"
+
+
+def test_nobody_is_asked_about_a_node_that_is_gone_since_another_probe_ended() -> None:
+    rig = Rig(8)
+    rig.detector.doubts(a_node(TARGET, 0, Status.DEAD), 0.0)
+    rig.detector.probe(an_id(TARGET), Purpose.ROUND, 0.0)
+    rig.sent()
+    rig.detector.tick(TIMEOUT)
+    assert rig.status() is Status.DEAD
+    assert [section for _, section in rig.sent() if isinstance(section, PingReq)] == []
 
 
 def test_a_refused_challenge_is_lost_at_once() -> None:

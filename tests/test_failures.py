@@ -466,6 +466,34 @@ async def test_an_application_too_far_behind_is_told_how_much_it_lost(
     assert lost + sum(isinstance(event, GroupCreated) for event in told) >= 20
 
 
+async def test_after_a_loss_watches_are_told_the_difference(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(crossing, "EVENTS_WAITING", 5)
+    joins: list[str] = []
+    leaves: list[str] = []
+    async with gg.open_coordinator("host-0", seeds=(), config=LOCAL) as a:
+        await a.create_group("workers")
+        a.watch_join_group("workers", lambda event: joins.append(event.member_id))
+        a.watch_leave_group("workers", lambda event: leaves.append(event.member_id))
+        with gg.get_coordinator(f"gossip://{address_of(a)}/default?preset=local", "host-1") as b:
+            for number in range(10):  # in the thread of the application's loop, which so stands still
+                b.create_group(f"group-{number}").get(LIMIT)
+            b.join_group("workers").get(LIMIT)
+            await eventually(lambda: joins == ["host-1"], "the join that was lost is told")
+        await eventually(lambda: leaves == ["host-1"], "and the leave after it")
+    assert (joins, leaves) == (["host-1"], ["host-1"])
+
+
+async def test_more_events_at_once_than_may_wait_are_told_to_be_lost_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(crossing, "EVENTS_WAITING", 5)
+    border = crossing.Crossing()
+    told: list[gg.Event] = []
+    border.receiver = lambda events, sequence: told.extend(events)
+    border.deliver([GroupCreated(str(number), True) for number in range(6)], 0)
+    await eventually(lambda: told == [gg.EventsLost(6)], lambda: told)
+
+
 # Real processes.
 
 

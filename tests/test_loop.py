@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import trio
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from trio.testing import MockClock
 
@@ -52,6 +52,22 @@ def bound() -> KernelDatagrams:
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     sock.bind(("127.0.0.1", 0))
     return KernelDatagrams(sock)
+
+
+@given(st.floats(1.0, 1e7))
+@example(505365.36000000004)
+def test_a_turn_with_others_is_not_before_it_is_due_and_not_long_after(due: float) -> None:
+    async def main() -> None:
+        loop, datagrams = Loop(), bound()
+        node = SharedTurns(loop, datagrams, lambda: inf, 1.0)
+        loop._nodes, loop._round_at = 2, due - 2 * FAR
+        node.due = due
+        loop.expect(node)
+        assert due <= loop._next_due() <= due + node.together
+        loop.run(lambda: True)  # closes it
+        datagrams.close()
+
+    trio.run(main)
 
 
 @given(

@@ -29,7 +29,13 @@ from gossipgroups.groups.rules import Create, Delete, Join, Leave, Update
 from gossipgroups.ids import Address
 from gossipgroups.node import Node
 from gossipgroups.operations import Applied, Done, Refused
-from gossipgroups.registers import GroupRegister, NodeRegister, PresenceRegister, encode_capabilities
+from gossipgroups.registers import (
+    MAX_COUNTER,
+    GroupRegister,
+    NodeRegister,
+    PresenceRegister,
+    encode_capabilities,
+)
 from gossipgroups.status import Status
 from gossipgroups.wire.header import Header
 from gossipgroups.wire.messages import (
@@ -317,6 +323,17 @@ def test_a_false_accusation_is_refuted() -> None:
     assert victim.state.own.incarnation == 1
     assert wire.run_until(wire.agree, 3)
     assert all(node.state.replica.nodes[victim.node_id].incarnation == 1 for node in wire.nodes)
+
+
+def test_an_accusation_at_an_incarnation_that_the_node_never_had_does_not_raise_it() -> None:
+    wire = _cluster(4)
+    victim, liar = wire.nodes[1], wire.nodes[2]
+    meet(victim, 7, wire.now, address=an_address(70))
+    for incarnation in (1, MAX_COUNTER):
+        charge = Accusation(victim.node_id, incarnation, liar.node_id, 0)
+        victim.receive(sealed(7, victim.node_id, Accusations([charge])), an_address(70), wire.now)
+    assert victim.state.own.incarnation == 0
+    assert victim.stats.refutations == 0
 
 
 def test_a_node_that_is_held_dead_is_told_so_when_it_speaks() -> None:

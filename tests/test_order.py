@@ -6,13 +6,13 @@ from collections import Counter, defaultdict
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gossipgroups.ids import NodeId
 from gossipgroups.registers import MAX_COUNTER
 from gossipgroups.swim.live import LiveSet
-from gossipgroups.swim.order import CLOCK_STEPS, HIGHEST_HEARD, ProbeOrder, phase, skip
+from gossipgroups.swim.order import CLOCK_STEPS, CLOSE, HIGHEST_HEARD, ProbeOrder, phase, skip
 from tests.nodes import an_id
 
 PERIOD = 0.5
@@ -35,7 +35,7 @@ def _probes(live: LiveSet, rounds: int, start: float = 100.0) -> list[tuple[int,
             due = order.next(live, start)
             assert due is not None
             probes.append((round_, me, *due))
-            order.done(live, 1)
+            order.done(live, 1, due[1])
     return probes
 
 
@@ -104,7 +104,7 @@ def test_with_different_live_sets_everybody_still_probes_others_once_a_round() -
             assert target != me
             assert round_ * PERIOD <= at < (round_ + 1) * PERIOD
             probed[target] += 1
-            order.done(view, 1)
+            order.done(view, 1, at)
     # Nobody is forgotten: each is probed about once a round, by those that hold it live.
     assert all(0.7 * rounds < count < 1.3 * rounds for count in probed.values())
     assert len(probed) == 12
@@ -114,7 +114,7 @@ def test_a_stretched_node_skips_rounds() -> None:
     live = _spread(5)
     order = ProbeOrder(live.ids[0], PERIOD)
     order.next(live, 0.0)
-    order.done(live, 3)
+    order.done(live, 3, 0.0)
     due = order.next(live, 0.0)
     assert due is not None
     assert 3 * PERIOD <= due[1] < 4 * PERIOD
@@ -140,7 +140,7 @@ def test_a_round_is_not_probed_twice_when_the_live_set_changes() -> None:
     live = _spread(3)
     order = ProbeOrder(live.ids[1], PERIOD)
     order.next(live, 0.0)
-    order.done(live, 1)
+    order.done(live, 1, 0.0)
     live.add(an_id(77))
     due = order.next(live, 0.1 * PERIOD)
     assert due is not None
@@ -181,6 +181,40 @@ def test_no_clock_of_a_stranger_stops_the_probing(clock: int, now: float, count:
     assert now - PERIOD - 1e-3 <= due[1] <= now + 2 * PERIOD + 1e-3
 
 
+jumps = st.lists(
+    st.tuples(st.floats(0.001, 0.2), st.one_of(st.just(0.0), st.floats(0, 3), st.just(1.0))),
+    min_size=50,
+    max_size=400,
+)
+
+
+@given(st.integers(2, 40), jumps)
+@example(16, [(0.005, 255 / 256)] * 400)
+@example(16, [(0.025, 1.0)] * 400)
+def test_however_clocks_jump_probes_go_on_and_are_no_more(
+    count: int, steps: list[tuple[float, float]]
+) -> None:
+    """Each step: so many seconds pass, then a clock is heard that is so many periods ahead."""
+    live = _spread(count)
+    order = ProbeOrder(live.ids[0], PERIOD)
+    now, started = 0.0, [0.0]
+    for seconds, ahead in steps:
+        due = order.next(live, now)
+        assert due is not None
+        heard_at = now + seconds
+        while due[1] <= heard_at:
+            now = max(now, due[1])
+            started.append(now)
+            order.done(live, 1, now)
+            due = order.next(live, now)
+            assert due is not None
+        now = heard_at
+        order.hear(order.clock(now) + int(ahead * CLOCK_STEPS), now)
+    started.append(now)
+    assert all(later - earlier <= 2 * PERIOD + 1e-6 for earlier, later in pairwise(started))
+    assert len(started) - 2 <= now / PERIOD + CLOSE + 1
+
+
 def test_a_clock_in_the_upper_half_is_not_taken_over() -> None:
     live = _spread(4)
     order = ProbeOrder(live.ids[0], PERIOD)
@@ -199,7 +233,7 @@ def test_a_late_answer_does_not_probe_anybody_again() -> None:
         due = order.next(live, 100.0)
         assert due is not None
         started.append(due)
-        order.done(live, 3)
+        order.done(live, 3, due[1])
         # The answer to the first of them, which came late.
         order.resume(live, started[0][1])
     rounds = [int(due / PERIOD) for _, due in started]

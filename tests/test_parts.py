@@ -30,7 +30,7 @@ def _passes(order: ShuffledOrder, live: LiveSet, probes: int) -> list[tuple[Node
         due = order.next(live, 5.0)
         assert due is not None
         started.append(due)
-        order.done(live, 1)
+        order.done(live, 1, due[1])
     return started
 
 
@@ -48,7 +48,7 @@ def test_an_answered_probe_brings_the_next_one_forward() -> None:
     live = _live(3)
     order = ShuffledOrder(live.ids[0], 1.0, Random(3))
     ((_, begun),) = _passes(order, live, 1)
-    order.done(live, 3)
+    order.done(live, 3, 0.0)
     order.resume(live, begun + 1.0)
     due = order.next(live, begun + 1.0)
     assert due is not None

@@ -111,6 +111,12 @@ def test_keys_cost_the_difference_of_the_envelopes() -> None:
     assert astuple(found.idle) == pytest.approx((2, 53 + 48 + 2 * 28))
 
 
+def test_rumours_that_are_told_for_ever_are_planned_like_those_told_for_long() -> None:
+    network = Network(0.0005, 0.1)
+    long, ever = (plan(Config.lan().but(retransmit_multiplier=times), network, 32) for times in (5_000, 500_000_000))
+    assert ever.change == long.change
+
+
 @pytest.mark.parametrize("nodes", [-1, 0, 1, MAX_LIVE + 1])
 def test_a_cluster_that_cannot_be_is_refused(nodes: int) -> None:
     with pytest.raises(InvalidValue, match=rf"nodes is {nodes}: .* 2 to 8,192"):
@@ -126,6 +132,12 @@ def test_what_the_limits_do_not_allow_is_refused() -> None:
     for loss in (-0.1, 0.6, float("nan")):
         with pytest.raises(InvalidValue, match="loss is"):
             Network(0.001, loss)
+    for spread in (-0.1, 2000.0, float("nan")):
+        with pytest.raises(InvalidValue, match="spread is"):
+            Network(0.001, spread=spread)
+    for turn in (-0.1, 11.0, float("nan")):
+        with pytest.raises(InvalidValue, match="turn is"):
+            Network(0.001, turn=turn)
     for latency in (0.0, -1.0, 11.0, float("nan")):
         with pytest.raises(InvalidValue, match="latency is"):
             Network(latency)

@@ -11,7 +11,7 @@ import pytest
 
 from gossipgroups.status import Status
 from gossipgroups.swim.probe import Numbers, Purpose
-from gossipgroups.swim.relays import NACK_AFTER, RELAYS
+from gossipgroups.swim.relays import NACK_AFTER, RELAYS, RELAYS_EACH
 from gossipgroups.wire.messages import Accusations, Ack, Nack, NotMe, Ping, PingReq
 from tests.nodes import a_node, a_peer, an_address, an_id
 from tests.rig import CONFIG, ME, PERIOD, TARGET, TIMEOUT, Rig, a_charge
@@ -334,12 +334,23 @@ def test_a_relay_is_forgotten_after_a_period() -> None:
 def test_relays_are_bounded() -> None:
     rig = Rig(4)
     for number in range(RELAYS + 10):
-        rig.prober.on_ping_req(a_peer(2), PingReq(number, an_id(TARGET)), 0.0)
+        rig.prober.on_ping_req(a_peer(2 + number % 8), PingReq(number, an_id(TARGET)), 0.0)
     assert len(rig.sent()) == RELAYS
     rig.detector.tick(NACK_AFTER * TIMEOUT)
     rig.detector.tick(PERIOD)
     rig.sent()
     rig.ping_for_another()
+
+
+def test_one_asker_does_not_take_the_relays_of_all_others() -> None:
+    rig = Rig(4)
+    for number in range(RELAYS):
+        rig.prober.on_ping_req(a_peer(2), PingReq(number, an_id(TARGET)), 0.0)
+    assert len(rig.sent()) == RELAYS_EACH
+    rig.prober.on_ping_req(a_peer(3), PingReq(1, an_id(TARGET)), 0.0)
+    assert len(rig.sent()) == 1
+    rig.prober.on_ping_req(a_peer(3), PingReq(1, an_id(TARGET)), 0.0)
+    assert rig.sent() == [], "the request was repeated"
 
 
 @pytest.mark.parametrize("target", [ME, 77])

@@ -189,6 +189,36 @@ def test_a_forgotten_group_owes_no_report() -> None:
     assert desk.reports.deadline == inf
 
 
+def test_of_a_forgotten_group_it_is_told_who_was_shown_and_then_its_end() -> None:
+    desk = Desk(*NODES, GROUP)
+    desk.tell(ROOT)
+    desk.learn(a_presence("g", "a", 1))
+    desk.reports.forget("g")
+    assert desk.reports.events == [
+        MemberJoinedGroup("g", False, "a"),
+        MemberLeftGroup("g", False, "a", "left"),
+        GroupDeleted("g", False),
+    ]
+
+
+@pytest.mark.parametrize("forgotten", [False, True])
+def test_who_was_shown_in_a_group_that_came_and_went_untold_is_told_with_it(forgotten: bool) -> None:
+    desk = Desk(*NODES, GROUP)
+    desk.learn(a_presence("g", "b", 1), a_presence("g", "a", 1))
+    desk.learn(GroupRegister("g", 2))
+    if forgotten:
+        desk.reports.forget("g")
+    assert desk.tell(WHOLE if forgotten else ROOT) == [
+        GroupCreated("g", False),
+        MemberJoinedGroup("g", False, "a"),
+        MemberLeftGroup("g", False, "a", "deleted"),
+        MemberJoinedGroup("g", False, "b"),
+        MemberLeftGroup("g", False, "b", "deleted"),
+        GroupDeleted("g", False),
+    ]
+    assert desk.tell("g") == []
+
+
 @given(
     st.lists(registers | st.sampled_from([ROOT, "g", "h"]), max_size=60),
     st.booleans(),
@@ -199,9 +229,12 @@ def test_events_alternate_and_sum_up_to_the_view_told_last(
     desk = Desk(*NODES)
     groups: set[str] = set()
     members: dict[str, set[str]] = {"g": set(), "h": set()}
+    shown: set[tuple[str, str]] = set()
+    joined: set[tuple[str, str]] = set()
     for step in [*steps, ROOT, "g", "h"]:
         if not isinstance(step, int | str):
             desk.learn(step)
+            shown |= {(group, member) for group in members for member in desk.state.views[group]}
             continue
         for event in desk.tell(step, converged=converged):
             match event:
@@ -215,6 +248,7 @@ def test_events_alternate_and_sum_up_to_the_view_told_last(
                     assert converged or not told
                     assert member not in members[group]
                     members[group].add(member)
+                    joined.add((group, member))
                 case MemberLeftGroup(group, _, member):
                     members[group].remove(member)
                 case MemberCapabilitiesUpdated(group, _, member):
@@ -223,6 +257,7 @@ def test_events_alternate_and_sum_up_to_the_view_told_last(
             assert members[step] == set(desk.reports.reported(step))
     epochs = {group: register.epoch for group, register in desk.state.replica.groups.items()}
     assert groups == {group for group, epoch in epochs.items() if epoch % 2}
+    assert shown == joined, "whoever was seen is told to have joined"
     for group in ("g", "h"):
         assert members[group] == set(desk.state.views[group])
         assert desk.reports.reported(group) == desk.state.views[group]

@@ -14,8 +14,10 @@ from trio.testing import MockClock
 
 import gossipgroups as gg
 from gossipgroups import open_coordinator
+from gossipgroups.ids import Address
 from gossipgroups.testing import SimulatedNetwork
-from tests.waiting import eventually
+from gossipgroups.transport.network import current_network
+from tests.waiting import LIMIT, eventually
 
 NEVER = 1000.0
 
@@ -33,6 +35,49 @@ def delays(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, float]]:
 
         monkeypatch.setattr(network, "look_up", look_up_slowly)
         yield delays
+
+
+class StuckDirectory:
+    """A directory on a disk that does not answer any more."""
+
+    async def announce(self, address: Address, node_id: bytes) -> None:
+        await trio.sleep(NEVER)
+
+    async def addresses(self) -> tuple[Address, ...]:
+        await trio.sleep(NEVER)
+        return ()
+
+    async def withdraw(self) -> None:
+        await trio.lowlevel.checkpoint()
+
+    def describe(self) -> tuple[str, ...]:
+        return ()
+
+
+async def test_a_disk_that_hangs_under_the_directory_keeps_nobody_from_opening(
+    delays: dict[str, float],
+    autojump_clock: MockClock,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    network = current_network.get()
+    monkeypatch.setattr(network, "directory", lambda cluster: StuckDirectory())
+    began = trio.current_time()
+    async with open_coordinator("a", join_timeout=1.75) as a:
+        assert trio.current_time() - began == pytest.approx(1.75)
+        assert await a.join_group("workers", create=True)
+    assert "has not answered within 1.75 s" in caplog.text
+
+
+async def test_opening_can_be_cancelled_while_a_disk_hangs(
+    delays: dict[str, float], autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(current_network.get(), "directory", lambda cluster: StuckDirectory())
+    began = trio.current_time()
+    with trio.move_on_after(0.5):
+        async with open_coordinator("a", join_timeout=1.75):
+            pytest.fail("it opened")
+    assert trio.current_time() - began <= 1.75 + LIMIT
 
 
 @pytest.mark.parametrize("seeds", [["seed"], ["seed", "other"]])

@@ -71,6 +71,24 @@ def test_two_refused_ports_leave_just_time_to_refute() -> None:
     assert not suspicion.confirm(an_id(1), SILENT, START)
 
 
+def test_the_time_to_refute_begins_when_the_port_is_known_to_be_refused() -> None:
+    suspicion = _suspicion((1, SILENT), config=CONFIG)
+    suspicion.confirm(an_id(1), REFUSED, START + 0.3)
+    suspicion.confirm(an_id(2), REFUSED, START + 0.5)
+    suspicion.confirm(an_id(3), REFUSED, START + 0.7)
+    assert _wait(suspicion) == pytest.approx(0.5 + CONFIG.refused_timeout)
+
+
+def test_when_fewer_can_confirm_a_refusal_leaves_time_to_refute_too() -> None:
+    suspicions = Suspicions(CONFIG)
+    suspicions.begin(an_id(0), 0, START)
+    suspicions.confirm(an_id(0), an_id(1), REFUSED, START)
+    assert suspicions.over(8, 6, True, START) == []
+    late = START + 1
+    assert suspicions.over(8, 0, True, late) == [], "one refusal is enough now"
+    assert suspicions.over(8, 0, True, late + CONFIG.refused_timeout) == [an_id(0)]
+
+
 @pytest.mark.parametrize(("healthy", "needed"), [(0, 1), (1, 2), (2, 2), (98, 2)])
 def test_refusals_that_are_needed_in_small_clusters(healthy: int, needed: int) -> None:
     suspicion = _suspicion()

@@ -6,7 +6,7 @@ from one below that has heard otherwise; what was lost there, from whoever else 
 
 from __future__ import annotations
 
-from math import exp, log1p
+from math import ceil, exp, log1p
 
 from gossipgroups.config import Config
 from gossipgroups.convergence import ASKED, IMPATIENCE, LONGEST_RETRY, RETRY_GROWTH
@@ -37,7 +37,8 @@ def heard(config: Config, network: Network, nodes: int, step: float, *, along_tr
     # asked about a view that it lacks, and repairs that when nothing else has changed lately.
     pushed = 0 if nodes <= 1 + BRANCHES else 1
     spare = retransmit_limit(config.retransmit_multiplier, nodes) - fanout - pushed
-    rounds = range(1, 1 + max(0, spare) // config.fanout)
+    in_time = ceil(GRID * step / config.gossip_interval)  # later ones are beyond the grid
+    rounds = range(1, 1 + min(max(0, spare) // config.fanout, in_time))
     again = [int(config.gossip_interval * each / step) for each in rounds]
     silent_for = 0.0 if spare > 0 else config.gossip_interval
     # The wait begins anew with each bit that comes from below.

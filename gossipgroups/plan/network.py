@@ -24,6 +24,8 @@ TURN = 0.0005
 """Seconds that a node takes to read, decide and send: the simulator's, and about that of CPython."""
 TURNS = 1.25
 """Turns until an answer leaves: a datagram that comes amid one waits for its end."""
+MOST_SPREAD = 2.0
+"""One datagram in forty takes more than fifty times the median then."""
 MOST_LOSS = 0.5
 """Beyond this share hardly any probe is answered, and no formula here holds."""
 
@@ -42,13 +44,19 @@ class Network:
     loss: float = 0.0
     """Share of the datagrams that are lost, 0 … 0.5."""
     spread: float = SPREAD
+    """How much the seconds one way vary: the standard deviation of their logarithm, 0 … 2."""
     turn: float = TURN
+    """Seconds of work for one turn of a node."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.loss <= MOST_LOSS:
             raise InvalidValue(f"loss is {self.loss!r}: it must be a share from 0 to {MOST_LOSS}")
         if not 0 < self.latency <= 10:
             raise InvalidValue(f"latency is {self.latency!r}: it must be seconds, over 0 and at most 10")
+        if not 0 <= self.spread <= MOST_SPREAD:
+            raise InvalidValue(f"spread is {self.spread!r}: it must be from 0 to {MOST_SPREAD:g}")
+        if not 0 <= self.turn <= 10:
+            raise InvalidValue(f"turn is {self.turn!r}: it must be seconds, from 0 to 10")
 
     @property
     def arrives(self) -> float:

@@ -76,7 +76,9 @@ class Detector:
         """Start a probe. A node at our own address needs none: the address is ours now, so it is gone."""
         register = self._replica.nodes[target]
         if register.address != self._replica.nodes[self._me].address:
-            self.prober.probe(register, purpose, now)
+            # One that is under way for the same reason answers both; rounds are paced by their order.
+            if purpose is Purpose.ROUND or not self.prober.probes_for(target, purpose):
+                self.prober.probe(register, purpose, now)
             return
         self._learn(register.become(Status.DEAD), now)
         if purpose is Purpose.CHALLENGE:

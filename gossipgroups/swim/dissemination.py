@@ -2,8 +2,8 @@
 
 Law: the least told rumour goes first; a rumour is told at most `limit` times by this node; a newer register
 of the same key takes the older one's place. The queue never holds more rumours than there are keys.
-What goes along a tree goes to all of its neighbours there, however many they are, and counts as told once
-that is over.
+What goes along a tree goes to all of its neighbours there, however many they are; once that is over it counts
+as told as often as a round without a tree tells it, and is told once more at least: some of it may be lost.
 """
 
 from __future__ import annotations

@@ -6,14 +6,16 @@ each round, and all pairs meet within n-1 rounds. The moment within the round de
 its probes are one period apart, and a crash waits half a period for its first probe on average, one at worst.
 
 With unequal live sets or clocks this degrades to probing at random, as in SWIM. Clocks agree by taking the
-highest one heard; a clock only decides whom to probe when, never whether a probe has failed.
+highest one heard; a clock only decides whom to probe when, never whether a probe has failed. Nor how often:
+however it jumps, a probe that is due is put off by nobody, and no more start than there are periods, but for
+those that even gaps bring close together.
 """
 
 from __future__ import annotations
 
 from functools import lru_cache
 from hashlib import blake2b
-from math import floor, gcd
+from math import floor, gcd, inf
 
 from gossipgroups.ids import NodeId
 from gossipgroups.registers import MAX_COUNTER
@@ -24,6 +26,9 @@ CLOCK_STEPS = 256
 
 HIGHEST_HEARD = (MAX_COUNTER + 1) // 2
 """Clocks from here on are not taken over: they would soon begin anew, and nobody's has counted so far."""
+
+CLOSE = 2.0
+"""Periods that probes may be ahead of one in each: the last of a round and the first of the next may meet."""
 
 
 def skip(round_: int, nodes: int) -> int:
@@ -51,7 +56,7 @@ def phase(target: NodeId) -> float:
 class ProbeOrder:
     """The probe clock of one node (in periods), and the next probe that it is due to start."""
 
-    __slots__ = ("_ahead", "_begun", "_me", "_next", "_period", "_round", "_version")
+    __slots__ = ("_ahead", "_begun", "_even_at", "_latest", "_me", "_next", "_period", "_round", "_version")
 
     def __init__(self, me: NodeId, period: float) -> None:
         self._me = me
@@ -61,6 +66,10 @@ class ProbeOrder:
         self._begun = -1
         self._version = -1
         self._next: tuple[NodeId, float] | None = None
+        self._latest = inf
+        """When the next probe was due before a clock was taken over."""
+        self._even_at = -inf
+        """When the next would be due if all were one period apart."""
 
     def clock(self, now: float) -> int:
         """The probe clock as carried in pings."""
@@ -74,6 +83,8 @@ class ProbeOrder:
         if ahead > self._ahead + 1 / CLOCK_STEPS:
             self._ahead = ahead
             self._version = -1
+            if self._next is not None:
+                self._latest = min(self._latest, self._next[1])
 
     def next(self, live: LiveSet, now: float) -> tuple[NodeId, float] | None:
         """The next target and when it is due (seconds); `None` when there is nobody else."""
@@ -83,8 +94,10 @@ class ProbeOrder:
             self._choose(live)
         return self._next
 
-    def done(self, live: LiveSet, stretch: int) -> None:
+    def done(self, live: LiveSet, stretch: int, now: float) -> None:
         """The next probe was started: go on to the round after it, `stretch` rounds on."""
+        self._even_at = max(self._even_at, now) + self._period
+        self._latest = inf
         self._begun = self._round
         self._round += stretch
         self._choose(live)
@@ -103,4 +116,4 @@ class ProbeOrder:
             return
         target = live.ids[(place + skip(self._round, len(live))) % len(live)]
         due = (self._round + phase(target) - self._ahead) * self._period
-        self._next = (target, due)
+        self._next = (target, max(min(due, self._latest), self._even_at - CLOSE * self._period))

@@ -68,7 +68,7 @@ class Prober:
         self._acks: list[tuple[Peer, int]] = []
         self._probes: dict[int, Probe] = {}
         self._late: dict[int, Probe] = {}
-        """Probes that failed within the last period: an ack of theirs is still a round trip."""
+        """Probes begun within the last period that have failed: an ack of theirs is still a round trip."""
         self._round_trips = RoundTrips(config)
         self.relays = Relays(outbox)
         self.numbers = Numbers(random)
@@ -101,7 +101,7 @@ class Prober:
     def on_ping_req(self, peer: Peer, request: PingReq, now: float) -> None:
         """Ping a node for another."""
         register = self._replica.nodes.get(request.target)
-        if register is None or request.target == self._me or self.relays.full:
+        if register is None or request.target == self._me or not self.relays.has_room(peer, request):
             return
         number = self.numbers.draw()
         nack_at = now + NACK_AFTER * self._round_trips.timeout
@@ -191,6 +191,10 @@ class Prober:
         """Our probes of a node that are under way."""
         return [each for each in self._probes.values() if each.target == target]
 
+    def probes_for(self, target: NodeId, purpose: Purpose) -> bool:
+        """Whether a probe of a node with this purpose is under way."""
+        return any(probe.purpose is purpose for probe in self.probes_of(target))
+
     def sent_to(self, address: Address) -> list[Probe | Relay]:
         """Our probes, and our pings for others, that are under way to an address."""
         under_way: list[Probe | Relay] = [*self._probes.values(), *self.relays.values()]
@@ -201,7 +205,7 @@ class Prober:
         due = self.order.next(self._live, now)
         if due is None or due[1] > now:
             return None
-        self.order.done(self._live, self.awareness.stretch)
+        self.order.done(self._live, self.awareness.stretch, now)
         return due[0]
 
     def tick(self, now: float) -> Iterator[Probe]:
@@ -210,8 +214,8 @@ class Prober:
         Whoever is a suspect then is not asked about the next.
         """
         for probe in list(self._probes.values()):
-            if probe.deadline > now:
-                continue
+            if probe.deadline > now or probe.number not in self._probes:
+                continue  # ... any more: what was concluded from the one before may have ended this
             if probe.stage is Stage.DIRECT and probe.purpose is not Purpose.DOUBT:
                 self.ask_others(probe)
                 continue

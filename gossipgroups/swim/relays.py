@@ -1,8 +1,8 @@
 """Pings for others: a relay pings in the asker's place, and says how that went (SWIM, section 3.1).
 
-Law: at most `RELAYS` are under way; each ends by the target's ack, which is passed on, or is forgotten after
-a period. Without an ack in most of the time-out the asker gets one nack: the relay is there, the target not
-heard (Lifeguard, section IV.A).
+Law: at most `RELAYS` are under way, and `RELAYS_EACH` for one asker; each ends by the target's ack, which is
+passed on, or is forgotten after a period. Without an ack in most of the time-out the asker gets one nack: the
+relay is there, the target not heard (Lifeguard, section IV.A).
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from gossipgroups.wire.outbox import Outbox
 
 RELAYS = 64
 """Pings under way for others: more are refused by silence, which costs the asker a nack."""
+RELAYS_EACH = 16
+"""Of these for one asker, so that nobody takes them from all others."""
 NACK_AFTER = 0.8
 """Share of the probe time-out after which a relay says that it has no ack yet (memberlist's figure)."""
 
@@ -28,10 +30,12 @@ class Relays(dict[int, Relay]):
         super().__init__()
         self._outbox = outbox
 
-    @property
-    def full(self) -> bool:
-        """Whether there is no room for another."""
-        return len(self) >= RELAYS
+    def has_room(self, origin: Peer, request: PingReq) -> bool:
+        """Whether a request can be served: one that is repeated is served already."""
+        if len(self) >= RELAYS:
+            return False
+        of_origin = [relay.origin_number for relay in self.values() if relay.origin == origin]
+        return len(of_origin) < RELAYS_EACH and request.number not in of_origin
 
     def begin(
         self,

@@ -2,7 +2,7 @@
 
 Law: the wait is the mean round trip to all nodes and several times their mean deviation, never outside the
 bounds of the config. It rises at once and falls slowly: of many nodes only one may be far. Acks that come too
-late count too, or else a network that has become slow would never be noticed.
+late but within a period count too, or else a network that has become slow would never be noticed.
 """
 
 from __future__ import annotations

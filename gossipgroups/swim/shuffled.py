@@ -40,7 +40,7 @@ class ShuffledOrder:
             self._random.shuffle(self._pass)
         return (self._pass[-1], self._due) if self._pass else None
 
-    def done(self, live: LiveSet, stretch: int) -> None:
+    def done(self, live: LiveSet, stretch: int, now: float) -> None:
         """The next probe was started: the one after it is due `stretch` periods on."""
         self._pass.pop()
         if self._due is not None:

@@ -2,8 +2,8 @@
 
 Law: more accusers never lengthen the time-out, and only one that was not counted yet shortens it. An accuser
 has probed the suspect itself. Two accusers that saw the port refused by the kernel leave just enough time for
-refuting, and so does silence that enough of them have met, at a node that still hears others: whoever hears
-nobody may be the one that is cut off.
+refuting from then on, and so does silence that enough of them have met, at a node that still hears others:
+whoever hears nobody may be the one that is cut off.
 """
 
 from __future__ import annotations
@@ -21,17 +21,22 @@ REFUSALS_NEEDED = 2
 class Suspicion:
     """One suspect at one incarnation, with its accusers. Times are on the node's clock, in seconds."""
 
-    __slots__ = ("_config", "_counted", "_spared_until", "_started", "_waits_from", "accusers", "incarnation")
+    __slots__ = (
+        *("_config", "_counted", "_refused", "_spared_at", "_started", "_waits_from"),
+        *("accusers", "incarnation"),
+    )
 
     def __init__(self, incarnation: int, config: Config, now: float) -> None:
         self.incarnation = incarnation
         self._config = config
         self._started = now
         self._waits_from = now
-        self._spared_until = now
+        self._spared_at = -inf
         self.accusers: dict[NodeId, int] = {}
         self._counted: list[float] = []
         """When each accuser was first counted."""
+        self._refused: list[float] = []
+        """When each first told of a refused port."""
 
     def confirm(self, accuser: NodeId, evidence: int, now: float) -> bool:
         """Count an accuser; whether that was news worth telling others."""
@@ -39,7 +44,8 @@ class Suspicion:
         if known is not None and known >= evidence:
             return False
         if evidence == REFUSED:
-            worth = self._refusals() < REFUSALS_NEEDED
+            worth = len(self._refused) < REFUSALS_NEEDED
+            self._refused.append(now)
         else:
             worth = len(self.accusers) <= self._config.confirmations
         if known is None:
@@ -56,15 +62,16 @@ class Suspicion:
         config = self._config
         due = self._patient_deadline(live, healthy)
         if self._is_refused(healthy):
-            return min(due, self._started + config.refused_timeout)
+            known_at = self._refused[self._refusals_needed(healthy) - 1]
+            return max(min(due, known_at + config.refused_timeout), self._spared_at + config.refused_timeout)
         met = min(config.confirmations, max(0, healthy))
         if len(self._counted) > met:
             due = min(due, max(self._counted[met], self._waits_from) + config.silent_timeout)
-        return max(due, self._spared_until)
+        return max(due, self._spared_at + config.silent_timeout)
 
     def spare(self, now: float) -> None:
         """Fewer can confirm from now on: that alone must not end it at once."""
-        self._spared_until = now + self._config.silent_timeout
+        self._spared_at = now
 
     def concludes(self, live: int, healthy: int, hears: bool, now: float) -> bool:
         """Whether the suspect is dead now, at a node that `hears` others, or does not."""
@@ -87,10 +94,10 @@ class Suspicion:
         return self._started + wait
 
     def _is_refused(self, healthy: int) -> bool:
-        return self._refusals() >= max(1, min(REFUSALS_NEEDED, healthy + 1))
+        return len(self._refused) >= self._refusals_needed(healthy)
 
-    def _refusals(self) -> int:
-        return sum(1 for evidence in self.accusers.values() if evidence == REFUSED)
+    def _refusals_needed(self, healthy: int) -> int:
+        return max(1, min(REFUSALS_NEEDED, healthy + 1))
 
 
 class Suspicions(dict[NodeId, Suspicion]):

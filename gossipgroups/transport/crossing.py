@@ -43,9 +43,9 @@ class Crossing:
         if self._put - self._taken + len(events) > EVENTS_WAITING:
             logger.error("the application's loop is too far behind: %d events were not told", len(events))
             self._lost += len(events)
-            return
-        self._waiting.append((events, sequence))
-        self._put += len(events)
+        else:
+            self._waiting.append((events, sequence))
+            self._put += len(events)
         call_in(self._token, self._drain)
 
     def _drain(self) -> None:

@@ -135,8 +135,16 @@ class Driver:
         self._link.node_id = self._node.node_id
         if directory is not None:
             # Announced before the first look: of two that start at once, one sees the other.
-            await directory.announce(address, self._node.node_id)
-            known = await directory.addresses()
+            with trio.move_on_at(self._join_by) as scope:
+                await directory.announce(address, self._node.node_id)
+                known = await directory.addresses()
+            if scope.cancelled_caught:
+                logger.warning(
+                    "coordinator %r starts alone: the disk under the per-user directory has not answered "
+                    "within %g s; it looks there again, or name seeds",
+                    settings.name,
+                    settings.join_timeout,
+                )
         self._node.seek(known, now)
         self._joining = Joining(self._link, self._node, seeds, bound, self._join_by, self._seek)
         self._link.on_command = self._on_command

@@ -187,7 +187,8 @@ class Loop:
         """When a node takes the turn that is due: then, or a moment later with others."""
         due = node.due
         if self._nodes > 1 and FAR < due - self._round_at < inf:
-            return ceil(due / node.together) * node.together
+            # Never before it is due, as a rounded product may be: it would be looked up over and over.
+            return max(due, ceil(due / node.together) * node.together)
         return due
 
     def _tidy(self) -> None:
