@@ -113,7 +113,9 @@ def test_keys_cost_the_difference_of_the_envelopes() -> None:
 
 def test_rumours_that_are_told_for_ever_are_planned_like_those_told_for_long() -> None:
     network = Network(0.0005, 0.1)
-    long, ever = (plan(Config.lan().but(retransmit_multiplier=times), network, 32) for times in (5_000, 500_000_000))
+    long, ever = (
+        plan(Config.lan().but(retransmit_multiplier=times), network, 32) for times in (5_000, 500_000_000)
+    )
     assert ever.change == long.change
 
 

@@ -6,9 +6,9 @@ each round, and all pairs meet within n-1 rounds. The moment within the round de
 its probes are one period apart, and a crash waits half a period for its first probe on average, one at worst.
 
 With unequal live sets or clocks this degrades to probing at random, as in SWIM. Clocks agree by taking the
-highest one heard; a clock only decides whom to probe when, never whether a probe has failed. Nor how often:
-however it jumps, a probe that is due is put off by nobody, and no more start than there are periods, but for
-those that even gaps bring close together.
+highest one heard, so that all keep the pace of the fastest; a clock only decides whom to probe when, never
+whether a probe has failed. However it jumps, nobody puts off a probe that is due, or makes more than
+`FASTEST` start in a period.
 """
 
 from __future__ import annotations
@@ -27,8 +27,10 @@ CLOCK_STEPS = 256
 HIGHEST_HEARD = (MAX_COUNTER + 1) // 2
 """Clocks from here on are not taken over: they would soon begin anew, and nobody's has counted so far."""
 
-CLOSE = 2.0
-"""Periods that probes may be ahead of one in each: the last of a round and the first of the next may meet."""
+FASTEST = 2
+"""Probes that one node starts in a period of its own, when others' clocks run faster."""
+CLOSE = 1.0
+"""Periods that it may be ahead of that: the last probe of a round and the first of the next may meet."""
 
 
 def skip(round_: int, nodes: int) -> int:
@@ -69,7 +71,7 @@ class ProbeOrder:
         self._latest = inf
         """When the next probe was due before a clock was taken over."""
         self._even_at = -inf
-        """When the next would be due if all were one period apart."""
+        """When the next would be due if all were as close as they may be, and even."""
 
     def clock(self, now: float) -> int:
         """The probe clock as carried in pings."""
@@ -96,7 +98,7 @@ class ProbeOrder:
 
     def done(self, live: LiveSet, stretch: int, now: float) -> None:
         """The next probe was started: go on to the round after it, `stretch` rounds on."""
-        self._even_at = max(self._even_at, now) + self._period
+        self._even_at = max(self._even_at, now) + self._period / FASTEST
         self._latest = inf
         self._begun = self._round
         self._round += stretch
