@@ -1,7 +1,8 @@
 """Every number that trades one thing for another, with what larger and smaller do.
 
 Law: a coordinator's config never changes after its start. Nodes of one cluster may run different ones, but
-should share `probe_period`: with different ones all probe at the pace of the fastest, at most twice their own.
+should share `probe_period`: with different ones all probe at the pace of the fastest, at most at twice their
+own.
 The reference is memberlist's `DefaultLANConfig`; where ours differs, the field says why.
 """
 

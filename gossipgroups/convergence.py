@@ -32,8 +32,6 @@ from gossipgroups.wire.messages import ROOT, WHOLE, Entry, Scope
 
 IMPATIENCE = 0.1
 """Share of the waits after which those below are asked for bits that are missing."""
-HIGHEST_HEARD = (MAX_COUNTER + 1) // 2
-"""Stamps from here on are not heard: none could follow them soon, and nobody has counted so far."""
 ASKED = 3
 """Nodes below that are asked at once for bits that are missing."""
 RETRY_GROWTH = 1.4
@@ -114,8 +112,6 @@ class Convergence:
 
     def hear(self, live: int, entry: Entry, now: float) -> bool | None:
         """Take in an entry. `None`: it is about another view. `True`: I hold more than it says."""
-        if entry.stamp >= HIGHEST_HEARD:
-            return None
         settlement = self._scopes.get(entry.scope)
         bits = int.from_bytes(entry.bits, "big")
         if settlement is None or live != self._live.digest or entry.digest != settlement.digest:

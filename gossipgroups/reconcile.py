@@ -42,8 +42,8 @@ ANSWERS_A_SECOND, ANSWERS_AT_ONCE = 640.0, 32_768.0
 at once as many as one turn answers, as when a large cluster starts at one seed."""
 LISTINGS_A_TURN = 64
 """Peers whose listings one turn compares."""
-LOOKED_AT_FOR_ONE = 512
-"""Hashes that are looked at for what one datagram costs the budget."""
+LOOKS_A_SECOND, LOOKS_AT_ONCE = 400_000.0, 4_000_000.0
+"""Hashes that are looked at to answer others: a tenth of a second's work in each, a second's at once."""
 
 
 class Reconciler:
@@ -56,6 +56,7 @@ class Reconciler:
         "_config",
         "_last_repair",
         "_listings",
+        "_looks",
         "_outbox",
         "_random",
         "_replica",
@@ -80,6 +81,7 @@ class Reconciler:
         self._age = age
         self._random = random
         self._answers = Budget(ANSWERS_A_SECOND, ANSWERS_AT_ONCE)
+        self._looks = Budget(LOOKS_A_SECOND, LOOKS_AT_ONCE)
         self._budget = Budget(config.repair_rate, max(1.0, 2 * config.repair_rate))
         self._requests: dict[Peer, Buckets] = {}
         self._listings: dict[Peer, list[Interval]] = {}
@@ -133,23 +135,22 @@ class Reconciler:
         self._push(peer, [by_hash[key] for key in wanted if key in by_hash], now)
 
     def _answer_all(self, now: float) -> None:
-        requests, self._requests = self._requests, {}
-        listings, self._listings = self._listings, {}
-        asked = [peer for peer in requests if not self._outbox.withholds(peer)]
-        listed = [peer for peer in listings if not self._outbox.withholds(peer)]
-        if not (asked or listed) or not self._may_look_at(len(self._replica.by_hash), now):
-            return
-        mine = self._by_bucket()
-        for peer in asked:
-            if self._answers.ready_at(1, now) > now:
-                return
-            self._answer(peer, requests[peer], mine, now)
-        for peer in listed:
-            self._compare(peer, listings[peer], mine, now)
+        if self._answers.ready_at(1, now) <= now:
+            self._requests = {each: what for each, what in self._requests.items() if self._is_proved(each)}
+            self._listings = {each: what for each, what in self._listings.items() if self._is_proved(each)}
+            if not self._looks.spend(len(self._replica.by_hash), now):
+                return  # they wait for a later turn, which looks for all of them together
+            mine = self._by_bucket()
+            for peer, request in self._requests.items():
+                if self._answers.ready_at(1, now) > now:
+                    break
+                self._answer(peer, request, mine, now)
+            for peer, intervals in self._listings.items():
+                self._compare(peer, intervals, mine, now)
+        self._requests, self._listings = {}, {}
 
-    def _may_look_at(self, hashes: int, now: float) -> bool:
-        """Whether the budget has it: looking costs time, also where nothing turns out to be lacking."""
-        return self._answers.spend(1 + hashes // LOOKED_AT_FOR_ONE, now)
+    def _is_proved(self, peer: Peer) -> bool:
+        return not self._outbox.withholds(peer)
 
     def _by_bucket(self) -> list[list[int]]:
         """All hashes held, by bucket: one pass, however many requests it serves."""
@@ -166,7 +167,7 @@ class Reconciler:
         if any(first <= last for first, last in zip(firsts[1:], lasts, strict=False)):
             return  # overlapping intervals would have the same registers sent again and again
         buckets = sorted({place for each in intervals for place in buckets_of(each.first, each.last)})
-        if not self._may_look_at(sum(len(mine[bucket]) for bucket in buckets), now):
+        if not self._looks.spend(sum(len(mine[bucket]) for bucket in buckets), now):
             return
         theirs: set[int] = set()
         for first, last, packed in intervals:

@@ -13,7 +13,13 @@ from gossipgroups.config import DATAGRAM_BYTES, Config
 from gossipgroups.digest import BUCKETS, DigestTree, interval, pack_hashes, read_summary
 from gossipgroups.groups.replica import Replica
 from gossipgroups.ids import Peer
-from gossipgroups.reconcile import REQUESTS_A_TURN, Reconciler
+from gossipgroups.reconcile import (
+    ANSWERS_A_SECOND,
+    ANSWERS_AT_ONCE,
+    LOOKS_AT_ONCE,
+    REQUESTS_A_TURN,
+    Reconciler,
+)
 from gossipgroups.registers import MAX_CAPABILITIES, PresenceRegister, Register, decode_register
 from gossipgroups.wire.messages import Buckets, Hashes, Interval, Repair, Section, Want
 from gossipgroups.wire.outbox import Outbox
@@ -275,7 +281,7 @@ def test_answers_are_within_a_budget_for_all_peers_together(monkeypatch: pytest.
         for number in range(2, 12):
             side.receive(a_peer(number), [Buckets(0, b""), Want(wanted)])
             sent += len(side.send())
-    assert 55 <= sent <= 70, "what was looked at counts, too"
+    assert sent == 70
     side.now = 1000.0
     side.receive(a_peer(2), [Buckets(0, b"")])
     assert len(side.send()) == Config.lan().repair_datagrams
@@ -302,12 +308,15 @@ def test_what_cannot_be_sent_is_not_even_looked_for() -> None:
     assert held.looked_up <= 1.1 * registers
 
 
-def test_looking_costs_the_budget_though_nothing_is_lacking(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reconcile, "ANSWERS_AT_ONCE", 50.0)
-    monkeypatch.setattr(reconcile, "ANSWERS_A_SECOND", 10.0)
+def _listing(held: list[Register]) -> Hashes:
+    """That all of these are held, and nothing is lacking."""
+    return Hashes([Interval(0, 2**64 - 1, pack_hashes(sorted(each.hash for each in held)))])
+
+
+def test_looking_costs_a_budget_though_nothing_is_lacking(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reconcile, "LOOKS_AT_ONCE", 4 * 3000)
+    monkeypatch.setattr(reconcile, "LOOKS_A_SECOND", 1.0)
     side = Side(1, held := _many(3000, 5))
-    hashes = sorted(each.hash for each in held)
-    all_of_it = Hashes([Interval(0, 2**64 - 1, pack_hashes(hashes))])
     looks = 0
     bucketed = Reconciler._by_bucket
 
@@ -317,10 +326,26 @@ def test_looking_costs_the_budget_though_nothing_is_lacking(monkeypatch: pytest.
         return bucketed(self)
 
     monkeypatch.setattr(Reconciler, "_by_bucket", looked)
-    for _ in range(100):
-        side.receive(a_peer(2), [all_of_it])
+    for _ in range(10):
+        side.receive(a_peer(2), [_listing(held)])
         assert side.send() == []
-    assert 2 <= looks <= 50 / (1 + 3000 // reconcile.LOOKED_AT_FOR_ONE)
+    # For each: once all hashes by bucket, and once those that the listing is about.
+    assert looks == 2
+
+
+@pytest.mark.parametrize("held", [300, 3000, 20_000])
+@pytest.mark.parametrize("turns", [20, 1000])
+def test_requests_without_end_are_answered_as_fast_as_the_budget_allows(held: int, turns: int) -> None:
+    side = Side(1, _many(held, 5))
+    assert side.reconciler._answers.spend(ANSWERS_AT_ONCE, 0.0)
+    assert side.reconciler._looks.spend(LOOKS_AT_ONCE, 0.0)
+    sent = 0
+    for turn in range(1, turns + 1):
+        side.now = turn / turns
+        for number in range(1000 // turns):
+            side.receive(a_peer(2 + number), [Buckets(0, b"")])
+        sent += len(side.send())
+    assert 0.9 * ANSWERS_A_SECOND <= sent <= ANSWERS_A_SECOND
 
 
 def test_repairs_that_a_node_starts_are_within_its_budget() -> None:

@@ -145,8 +145,38 @@ def test_a_run_goes_on_where_it_was_broken_off(tmp_path: Path) -> None:
 def test_a_whole_run_is_not_run_again_when_it_is_to_go_on(tmp_path: Path) -> None:
     EXPERIMENT.carry_out(QUICK, Where(), tmp_path)
     assert resumed(tmp_path) == (read_rows(tmp_path / ROWS), [])
-    (tmp_path / RUN).write_text("{")
-    assert len(resumed(tmp_path)[1]) == 6, "a run that nobody can read is none"
+
+
+@pytest.mark.usefixtures("commit")
+@pytest.mark.parametrize("damage", ["{", "[1]", "3"])
+def test_a_run_that_nobody_can_read_is_not_gone_on_with(tmp_path: Path, damage: str) -> None:
+    (tmp_path / RUN).write_text(damage)
+    with pytest.raises(OtherRun, match=r"cannot be read.*[Ww]ithout --resume"):
+        resumed(tmp_path)
+
+
+def test_a_whole_run_of_another_commit_is_not_overwritten_by_going_on(
+    tmp_path: Path, commit: Callable[[str], None]
+) -> None:
+    EXPERIMENT.carry_out(QUICK, Where(), tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    commit("def5678")
+    with pytest.raises(OtherRun, match="commit was 'abc1234', is 'def5678'"):
+        resumed(tmp_path)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+@pytest.mark.usefixtures("commit")
+def test_a_row_that_would_be_read_back_wrong_ends_the_run_at_once(tmp_path: Path) -> None:
+    ran: list[Case] = []
+
+    def odd(case: Case) -> Sequence[Row]:
+        ran.append(case)
+        return [{"name": "12"}]
+
+    with pytest.raises(ValueError, match="column 'name'"):
+        replace(EXPERIMENT, run=odd).carry_out(QUICK, Where(), tmp_path)
+    assert len(ran) == 1
 
 
 @pytest.mark.usefixtures("commit")
@@ -161,7 +191,7 @@ def test_a_case_that_was_cut_short_is_run_again(tmp_path: Path) -> None:
 
 def test_rows_of_two_runs_do_not_mix(tmp_path: Path, commit: Callable[[str], None]) -> None:
     break_off(tmp_path)
-    with pytest.raises(OtherRun, match=r"command was '.* --seed 3', is '.* --seed 4'.*without --resume"):
+    with pytest.raises(OtherRun, match=r"command was '.* --seed 3', is '.* --seed 4'.*Without --resume"):
         resumed(tmp_path, Scale(True, 4))
     commit("def5678")
     with pytest.raises(OtherRun, match="commit was 'abc1234', is 'def5678'"):
@@ -182,7 +212,7 @@ def test_nobody_goes_on_from_changes_that_no_commit_holds(
 @pytest.mark.usefixtures("commit")
 def test_a_journal_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
     (tmp_path / CASES).write_text("no json\n")
-    with pytest.raises(OtherRun, match=r"cannot be read.*without --resume"):
+    with pytest.raises(OtherRun, match=r"cannot be read.*Without --resume"):
         resumed(tmp_path)
     assert len(EXPERIMENT.carry_out(QUICK, Where(), tmp_path)) == 6
 

@@ -483,6 +483,24 @@ async def test_after_a_loss_watches_are_told_the_difference(monkeypatch: pytest.
     assert (joins, leaves) == (["host-1"], ["host-1"])
 
 
+async def test_a_loop_that_stands_still_gathers_no_more_calls_than_events(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    calls: list[Callable[[], object]] = []
+    monkeypatch.setattr(crossing, "EVENTS_WAITING", 5)
+    monkeypatch.setattr(crossing, "call_in", lambda token, call: calls.append(call))
+    border = crossing.Crossing()
+    told: list[gg.Event] = []
+    border.receiver = lambda events, sequence: told.extend(events)
+    for number in range(100):
+        border.deliver([GroupCreated(str(number), True)], number)
+    assert len(calls) == 1
+    calls.pop()()
+    assert told == [*(GroupCreated(str(number), True) for number in range(5)), gg.EventsLost(95)]
+    border.deliver([GroupCreated("100", True)], 100)
+    assert len(calls) == 1
+
+
 async def test_more_events_at_once_than_may_wait_are_told_to_be_lost_at_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
@@ -181,24 +182,37 @@ def test_no_clock_of_a_stranger_stops_the_probing(clock: int, now: float, count:
     assert now - PERIOD - 1e-3 <= due[1] <= now + 2 * PERIOD + 1e-3
 
 
-jumps = st.lists(
-    st.tuples(st.floats(0.001, 0.2), st.one_of(st.just(0.0), st.floats(0, 3), st.just(1.0))),
+def _next_whole(clock: int) -> int:
+    """A clock that always says that a round begins."""
+    return (clock // CLOCK_STEPS + 1) * CLOCK_STEPS
+
+
+def _ahead(periods: float) -> Callable[[int], int]:
+    return lambda clock: clock + int(periods * CLOCK_STEPS)
+
+
+steps = st.lists(
+    st.tuples(
+        st.floats(0.001, 0.2),
+        st.one_of(st.floats(0, 3).map(_ahead), st.sampled_from([_ahead(0), _next_whole])),
+    ),
     min_size=50,
     max_size=400,
 )
 
 
-@given(st.integers(2, 40), jumps)
-@example(16, [(0.005, 255 / 256)] * 400)
-@example(16, [(0.025, 1.0)] * 400)
+@given(st.integers(2, 40), steps)
+@example(16, [(0.005, _ahead(255 / 256))] * 400)
+@example(16, [(0.025, _ahead(1))] * 400)
+@example(16, [(0.002, _next_whole)] * 2000)
 def test_however_clocks_jump_probes_go_on_and_are_no_more(
-    count: int, steps: list[tuple[float, float]]
+    count: int, steps: list[tuple[float, Callable[[int], int]]]
 ) -> None:
-    """Each step: so many seconds pass, then a clock is heard that is so many periods ahead."""
+    """Each step: so many seconds pass, then a clock is heard."""
     live = _spread(count)
     order = ProbeOrder(live.ids[0], PERIOD)
     now, started = 0.0, [0.0]
-    for seconds, ahead in steps:
+    for seconds, heard in steps:
         due = order.next(live, now)
         assert due is not None
         heard_at = now + seconds
@@ -209,10 +223,11 @@ def test_however_clocks_jump_probes_go_on_and_are_no_more(
             due = order.next(live, now)
             assert due is not None
         now = heard_at
-        order.hear(order.clock(now) + int(ahead * CLOCK_STEPS), now)
-    started.append(now)
-    assert all(later - earlier <= 2 * PERIOD + 1e-6 for earlier, later in pairwise(started))
-    assert len(started) - 2 <= FASTEST * (now / PERIOD + CLOSE) + 1
+        order.hear(heard(order.clock(now)), now)
+    assert all(later - earlier <= 2 * PERIOD + 1e-6 for earlier, later in pairwise([*started, now]))
+    for place, since in enumerate(started[1:]):
+        within = sum(1 for at in started[1 + place :] if at < since + PERIOD - 1e-6)
+        assert within <= FASTEST + FASTEST * CLOSE + 1
 
 
 def test_a_clock_in_the_upper_half_is_not_taken_over() -> None:

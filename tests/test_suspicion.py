@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gossipgroups.config import Config
+from gossipgroups.ids import NodeId
 from gossipgroups.swim.suspicion import Suspicion, Suspicions
 from gossipgroups.wire.messages import REFUSED, SILENT
 from tests.nodes import an_id
@@ -87,6 +88,29 @@ def test_when_fewer_can_confirm_a_refusal_leaves_time_to_refute_too() -> None:
     late = START + 1
     assert suspicions.over(8, 0, True, late) == [], "one refusal is enough now"
     assert suspicions.over(8, 0, True, late + CONFIG.refused_timeout) == [an_id(0)]
+
+
+def test_others_that_become_suspects_do_not_keep_a_closed_port_alive() -> None:
+    suspicions = Suspicions(CONFIG)
+    suspicions.begin(an_id(0), 0, START)
+    for accuser in (1, 2):
+        suspicions.confirm(an_id(0), an_id(accuser), REFUSED, START)
+    now = START
+    over: list[NodeId] = []
+    while not over:
+        for healthy in (2, 1):
+            over += suspicions.over(8, healthy, True, now)
+        now += CONFIG.refused_timeout / 8
+    assert now <= START + 2 * CONFIG.refused_timeout
+    now, over = START, []
+    suspicions.begin(an_id(9), 0, START)
+    for accuser in (1, 2):
+        suspicions.confirm(an_id(9), an_id(accuser), REFUSED, START)
+    while an_id(9) not in over:
+        for healthy in (1, 0):
+            over += suspicions.over(8, healthy, True, now)
+        now += CONFIG.refused_timeout / 8
+    assert now <= START + 2 * CONFIG.refused_timeout
 
 
 @pytest.mark.parametrize(("healthy", "needed"), [(0, 1), (1, 2), (2, 2), (98, 2)])

@@ -8,7 +8,7 @@ its probes are one period apart, and a crash waits half a period for its first p
 With unequal live sets or clocks this degrades to probing at random, as in SWIM. Clocks agree by taking the
 highest one heard, so that all keep the pace of the fastest; a clock only decides whom to probe when, never
 whether a probe has failed. However it jumps, nobody puts off a probe that is due, or makes more than
-`FASTEST` start in a period.
+`FASTEST` start in a period, and one more at once.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ HIGHEST_HEARD = (MAX_COUNTER + 1) // 2
 
 FASTEST = 2
 """Probes that one node starts in a period of its own, when others' clocks run faster."""
-CLOSE = 1.0
+CLOSE = 0.5
 """Periods that it may be ahead of that: the last probe of a round and the first of the next may meet."""
 
 

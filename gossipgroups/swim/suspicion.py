@@ -18,12 +18,17 @@ REFUSALS_NEEDED = 2
 """Accusers with a refused port: one may stand behind a firewall that rejects."""
 
 
+def refusals_needed(healthy: float) -> int:
+    """Accusers with a refused port that are enough, where so many others could confirm."""
+    return int(max(1, min(REFUSALS_NEEDED, healthy + 1)))
+
+
 class Suspicion:
     """One suspect at one incarnation, with its accusers. Times are on the node's clock, in seconds."""
 
     __slots__ = (
-        *("_config", "_counted", "_refused", "_spared_at", "_started", "_waits_from"),
-        *("accusers", "incarnation"),
+        *("_config", "_counted", "_fewer_refusals_at", "_refused", "_spared_at", "_started"),
+        *("_waits_from", "accusers", "incarnation"),
     )
 
     def __init__(self, incarnation: int, config: Config, now: float) -> None:
@@ -31,7 +36,7 @@ class Suspicion:
         self._config = config
         self._started = now
         self._waits_from = now
-        self._spared_at = -inf
+        self._spared_at = self._fewer_refusals_at = -inf
         self.accusers: dict[NodeId, int] = {}
         self._counted: list[float] = []
         """When each accuser was first counted."""
@@ -62,16 +67,22 @@ class Suspicion:
         config = self._config
         due = self._patient_deadline(live, healthy)
         if self._is_refused(healthy):
-            known_at = self._refused[self._refusals_needed(healthy) - 1]
-            return max(min(due, known_at + config.refused_timeout), self._spared_at + config.refused_timeout)
+            known_at = self._refused[refusals_needed(healthy) - 1]
+            due = min(due, known_at + config.refused_timeout)
+            return max(due, self._fewer_refusals_at + config.refused_timeout)
         met = min(config.confirmations, max(0, healthy))
         if len(self._counted) > met:
             due = min(due, max(self._counted[met], self._waits_from) + config.silent_timeout)
         return max(due, self._spared_at + config.silent_timeout)
 
-    def spare(self, now: float) -> None:
-        """Fewer can confirm from now on: that alone must not end it at once."""
+    def spare(self, now: float, *, fewer_refusals: bool) -> None:
+        """Fewer can confirm from now on: that alone must not end it at once.
+
+        Nor, but once, that fewer refusals are enough.
+        """
         self._spared_at = now
+        if fewer_refusals and self._fewer_refusals_at == -inf:
+            self._fewer_refusals_at = now
 
     def concludes(self, live: int, healthy: int, hears: bool, now: float) -> bool:
         """Whether the suspect is dead now, at a node that `hears` others, or does not."""
@@ -94,10 +105,7 @@ class Suspicion:
         return self._started + wait
 
     def _is_refused(self, healthy: int) -> bool:
-        return len(self._refused) >= self._refusals_needed(healthy)
-
-    def _refusals_needed(self, healthy: int) -> int:
-        return max(1, min(REFUSALS_NEEDED, healthy + 1))
+        return len(self._refused) >= refusals_needed(healthy)
 
 
 class Suspicions(dict[NodeId, Suspicion]):
@@ -143,8 +151,9 @@ class Suspicions(dict[NodeId, Suspicion]):
         """The suspects whose time is over."""
         if healthy < self._healthy and healthy <= self._config.confirmations:
             self._first = None
+            fewer_refusals = refusals_needed(healthy) < refusals_needed(self._healthy)
             for suspicion in self.values():
-                suspicion.spare(now)
+                suspicion.spare(now, fewer_refusals=fewer_refusals)
         self._healthy = healthy
         if self.deadline(live, healthy) > now:
             return []

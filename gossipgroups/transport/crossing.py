@@ -33,6 +33,8 @@ class Crossing:
         self._taken = 0
         self._lost = 0
         self._lost_told = 0
+        self._called = False
+        """Whether a call of `_drain` is on its way: a loop that stands still must not gather them."""
 
     def publish(self, events: list[Event], sequence: int) -> None:
         """Hand events on, in the application's loop."""
@@ -46,9 +48,12 @@ class Crossing:
         else:
             self._waiting.append((events, sequence))
             self._put += len(events)
-        call_in(self._token, self._drain)
+        if not self._called:
+            self._called = True
+            call_in(self._token, self._drain)
 
     def _drain(self) -> None:
+        self._called = False  # first: what comes from now on may be too late for this call
         while self._waiting:
             events, sequence = self._waiting.popleft()
             self._taken += len(events)

@@ -25,7 +25,7 @@ import click
 from rich.console import Console
 
 import gossipgroups
-from sims.experiments.journal import Journal, why_other
+from sims.experiments.journal import Journal, check_same, read_facts
 from sims.sweep import Where, options, sweep
 from sims.tables import Cell, Table
 
@@ -75,11 +75,12 @@ class Experiment:
         """Run all cases, and write `rows.csv`, `run.json`, `tables.md` and `plot.svg` into the folder.
 
         With `resume`, cases that the same run has finished here are not run again. Raises `OtherRun` where
-        another one was broken off.
+        another one is, and `ValueError` for rows that would not be read back the same.
         """
         cases = self.cases(scale)
         facts = self._facts(scale, len(cases))
-        if resume and _is_whole(folder, facts):
+        if resume and (folder / RUN).is_file():
+            check_same(folder / RUN, read_facts(folder / RUN), facts)
             return read_rows(folder / ROWS)
         folder.mkdir(parents=True, exist_ok=True)
         journal = Journal(folder, facts, resume=resume)
@@ -89,6 +90,8 @@ class Experiment:
         left = [place for place in range(len(cases)) if place not in journal.rows]
         with closing(sweep(self.run, [cases[place] for place in left], where, label=label)) as results:
             for place, found in zip(left, results, strict=True):
+                for row in found:
+                    check_row(row)
                 journal.note(place, found)
         write_rows(folder / ROWS, (row for place in range(len(cases)) for row in journal.rows[place]))
         rows = read_rows(folder / ROWS)
@@ -180,19 +183,6 @@ def main(name: str) -> None:
     sys.exit(experiment.command().main(prog_name=f"python -m sims.experiments.{name}"))
 
 
-def read_run(folder: Path) -> dict[str, Any]:
-    """What was run here, by its `run.json`. Raises `OSError` or `ValueError`."""
-    run: dict[str, Any] = json.loads((folder / RUN).read_text("utf-8"))
-    return run
-
-
-def _is_whole(folder: Path, facts: Mapping[str, Any]) -> bool:
-    try:
-        return not why_other(read_run(folder), facts)
-    except (OSError, ValueError):
-        return False
-
-
 def write_rows(path: Path, rows: Iterable[Row]) -> None:
     """Write rows as CSV, each as it comes. Raises `ValueError` for what would not be read back the same."""
     with path.open("w", encoding="utf-8", newline="") as file:
@@ -205,14 +195,19 @@ def write_rows(path: Path, rows: Iterable[Row]) -> None:
                 raise ValueError(
                     f"a row has the columns {list(row)}, but the first had {list(writer.fieldnames)}"
                 )
-            for column, cell in row.items():
-                if isinstance(cell, str) and _cell(cell) != cell:
-                    raise ValueError(
-                        f"column {column!r} holds the text {cell!r}, which would be read back as "
-                        f"{_cell(cell)!r}: give the number, or another text"
-                    )
+            check_row(row)
             writer.writerow(
                 {key: int(cell) if cell is True or cell is False else cell for key, cell in row.items()}
+            )
+
+
+def check_row(row: Row) -> None:
+    """Raise `ValueError` for a text that would be read back as something else."""
+    for column, cell in row.items():
+        if isinstance(cell, str) and _cell(cell) != cell:
+            raise ValueError(
+                f"column {column!r} holds the text {cell!r}, which would be read back as "
+                f"{_cell(cell)!r}: give the number, or another text"
             )
 
 

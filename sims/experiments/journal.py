@@ -22,6 +22,7 @@ CASES = "cases.jsonl"
 """Its file, which is there only until the run is whole."""
 DIRTY = "-dirty"
 """What git says of a tree with changes that no commit holds."""
+INSTEAD = "Without --resume a run starts anew there; --out names another folder"
 
 
 class OtherRun(click.ClickException):
@@ -41,11 +42,9 @@ class Journal:
         self._seconds = 0.0
         self._since = time.monotonic()
         kept = _whole_lines(self._path) if resume else []
-        if kept and (why := why_other(kept[0], facts)):
-            raise OtherRun(
-                f"{self._path} holds cases that cannot be gone on with: {why}. Start anew without --resume"
-            )
-        if not kept:
+        if kept:
+            check_same(self._path, kept[0], facts)
+        else:
             self._path.write_text(_line(facts), "utf-8")
         for line in kept[1:]:
             self.rows[line["case"]] = line["rows"]
@@ -72,8 +71,16 @@ class Journal:
         self._path.unlink()
 
 
-def why_other(found: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
-    """Why what was found belongs to another run than that of these facts; nothing if it does not."""
+def read_facts(path: Path) -> dict[str, Any]:
+    """What a whole run was, by its file. Raises `OtherRun` for another file."""
+    try:
+        return dict(json.loads(path.read_text("utf-8")))
+    except (ValueError, TypeError) as error:
+        raise OtherRun(f"{path} cannot be read ({error}). {INSTEAD}") from error
+
+
+def check_same(path: Path, found: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
+    """Raise `OtherRun` unless what was found in a file is of the run of these facts."""
     differ = [
         f"{key} was {found.get(key)!r}, is {value!r}"
         for key, value in facts.items()
@@ -83,7 +90,8 @@ def why_other(found: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
         differ.append(
             "the tree has changes that no commit holds, and nobody can tell whether it had the same then"
         )
-    return "; ".join(differ)
+    if differ:
+        raise OtherRun(f"{path} is of a run that cannot be gone on with: {'; '.join(differ)}. {INSTEAD}")
 
 
 def _line(content: Mapping[str, Any]) -> str:
@@ -101,4 +109,4 @@ def _whole_lines(path: Path) -> list[dict[str, Any]]:
     try:
         return [json.loads(line) for line in whole.splitlines()]
     except ValueError as error:
-        raise OtherRun(f"{path} cannot be read ({error}): start anew without --resume") from error
+        raise OtherRun(f"{path} cannot be read ({error}). {INSTEAD}") from error

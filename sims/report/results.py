@@ -5,6 +5,7 @@ Law: a run counts when its `run.json` is there, which is written last; everythin
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 import click
 
 from sims.experiments import load
-from sims.experiments.experiment import PLOT, ROWS, RUN, Experiment, read_rows, read_run
+from sims.experiments.experiment import PLOT, ROWS, RUN, Experiment, read_rows
 from sims.experiments.journal import CASES
 from sims.tables import Table
 
@@ -60,7 +61,7 @@ def find(folder: Path, names: Sequence[str]) -> tuple[list[Found], list[Missing]
 
 def _read(experiment: Experiment, place: Path) -> Found:
     try:
-        run = read_run(place)
+        run = json.loads((place / RUN).read_text("utf-8"))
         return Found(
             experiment,
             run["command"],
