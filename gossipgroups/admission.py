@@ -57,7 +57,7 @@ class Answers(Protocol):
 class _Sender:
     """What is remembered of one node that was heard."""
 
-    __slots__ = ("asked", "place", "proved", "settled", "window")
+    __slots__ = ("place", "proved", "settled", "window")
 
     def __init__(self) -> None:
         self.window = Window()
@@ -66,7 +66,6 @@ class _Sender:
         self.settled = False
         """Whether its register told then where it is at home."""
         self.proved: Address | None = None
-        self.asked = -ASK_AGAIN
 
 
 class Admission:
@@ -94,6 +93,8 @@ class Admission:
         self._dropped = False
         self._floors: dict[NodeId, int] = {}
         """The highest number seen of senders that were dropped; no other has sent one below 1."""
+        self._asked: dict[NodeId, float] = {}
+        """When each was asked at home, the last ones."""
 
     def __len__(self) -> int:
         return len(self._senders)
@@ -127,7 +128,7 @@ class Admission:
                 raise BadPacket(UNPROVED)
         home = self._home(message.sender)
         if not self._may_speak(sender or _Sender(), message, source, home, proved):
-            self._ask_at_home(sender, message.sender, now)
+            self._ask_at_home(message.sender, now)
             raise BadPacket(ELSEWHERE)
         if sender is None:
             sender = self._add(message.sender)
@@ -228,19 +229,26 @@ class Admission:
         return None
 
     def _ask(self, peer: Peer, message: Message, room: int, now: float) -> None:
-        """Ask for proof, in a datagram of no more bytes than `room`, if the budget has it."""
+        """Ask for proof, in a datagram of no more bytes than `room`, if the budget has it.
+
+        A question that answers none of our pings is not answered by another: both would go on for ever.
+        """
         number = next((each.number for each in message.sections if isinstance(each, Ping)), 0)
+        if not number and any(isinstance(each, Cookie) for each in message.sections):
+            return
         question = pack_section(Cookie(number, self._cookies.make(peer, now)))
         if self._outbox.size_of(question) <= room and self._budget.spend(1, now):
             self._outbox.add(peer, question)
 
-    def _ask_at_home(self, sender: _Sender | None, node_id: NodeId, now: float) -> None:
+    def _ask_at_home(self, node_id: NodeId, now: float) -> None:
         """A known sender at another place has moved, or is its own twin, who does not hear this."""
         home = self._home(node_id)
-        if home is None or (sender is not None and now - sender.asked < ASK_AGAIN):
+        if home is None or now - self._asked.get(node_id, -ASK_AGAIN) < ASK_AGAIN:
             return
         if self._budget.spend(1, now):
-            if sender is not None:
-                sender.asked = now
+            self._asked.pop(node_id, None)
+            self._asked[node_id] = now
+            if len(self._asked) > STRANGERS:
+                del self._asked[next(iter(self._asked))]
             peer = Peer(node_id, home)
             self._outbox.add(peer, self.cookie(peer, now))

@@ -2,8 +2,9 @@
 
 Law: a coordinator never stops looking for others. An address is asked who is there; whoever answers with a
 cookie is greeted by its id. Until a seed has answered, seeds are asked often; after
-that, those that are not live nodes now and then, with jitter; and each dead node is called about once per
-`reach_interval` by somebody, unless the kernel said that its port is closed, or a live node has its address.
+that, those that are not live nodes now and then, with jitter. Each dead node is called about once per
+`reach_interval` by somebody, unless a live node has its address; and once in ten where its port was refused,
+as a firewall that rejects does, too.
 So a healed partition re-merges even after each side has declared the other dead.
 """
 
@@ -22,6 +23,8 @@ from gossipgroups.swim.live import LiveSet
 from gossipgroups.swim.probe import Numbers
 from gossipgroups.wire.messages import NO_COOKIE, Ack, Cookie, Ping, Section
 
+RARELY = 0.1
+"""How often a dead node is called whose port was refused, as a share of the others."""
 PENDING = 256
 """Contacts remembered while unanswered."""
 GREETINGS = 200.0
@@ -54,6 +57,8 @@ class Contacts:
         self._pending: dict[int, Address] = {}
         self._dead: dict[NodeId, None] = {}
         """Those that are called: some of them may only be cut off."""
+        self._closed: dict[NodeId, None] = {}
+        """Those dead whose port was refused."""
         self._refused: set[Address] = set()
         self._own = own
         self._ours = {own}
@@ -121,7 +126,7 @@ class Contacts:
     def status_changed(self, node_id: NodeId, status: Status, now: float) -> None:
         """A node's status was learnt: the dead are called, for as long as there are any."""
         if status is not Status.DEAD:
-            self._dead.pop(node_id, None)
+            self.forget(node_id)
             return
         self._dead[node_id] = None
         if self._reach_at == inf:
@@ -162,11 +167,12 @@ class Contacts:
             self._catch_up = {}
 
     def on_refused(self, address: Address) -> None:
-        """Nobody listens there: the dead node of this address need not be called again."""
+        """Nobody listens there: the dead node of this address is called rarely."""
         if address in self.seeds:
             self._refused.add(address)
         for node_id in [each for each in self._dead if self._replica.nodes[each].address == address]:
             del self._dead[node_id]
+            self._closed[node_id] = None
 
     @property
     def hopeless(self) -> bool:
@@ -179,8 +185,9 @@ class Contacts:
         return not self._ours.isdisjoint(self.seeds)
 
     def forget(self, node_id: NodeId) -> None:
-        """The node was dropped from the replica."""
+        """The node is not dead any more, or was dropped from the replica."""
         self._dead.pop(node_id, None)
+        self._closed.pop(node_id, None)
 
     @property
     def deadline(self) -> float:
@@ -219,15 +226,18 @@ class Contacts:
         return True
 
     def _due_dead(self) -> list[Address]:
-        if not self._dead:
+        if not self._dead and not self._closed:
             self._reach_at = inf
             return []
-        if self._random.random() * len(self._live) >= len(self._dead):
+        often = len(self._dead)
+        drawn = self._random.random() * max(len(self._live), often + RARELY * len(self._closed))
+        if drawn >= often + RARELY * len(self._closed):
             return []
+        those = self._dead if drawn < often else self._closed
         nodes = self._replica.nodes
-        node_id = list(self._dead)[self._random.randrange(len(self._dead))]
+        node_id = list(those)[self._random.randrange(len(those))]
         address = nodes[node_id].address
         if address == self._own or any(nodes[each].address == address for each in self._live.ids):
-            del self._dead[node_id]  # another is there now
+            del those[node_id]  # another is there now
             return []
         return [address]

@@ -103,10 +103,8 @@ class Gossip:
     def draw(self, count: int, but: Iterable[NodeId] = ()) -> list[Peer]:
         """Up to so many live nodes, at random."""
         live = self._state.live
-        others = live.ids.copy()
-        for node_id in {self._me, *but}:
-            if node_id in live:
-                others.remove(node_id)
+        without = {self._me, *but}
+        others = [node_id for node_id in live.ids if node_id not in without]
         chosen = []
         for _ in range(min(count, len(others))):
             place = self._random.randrange(len(others))

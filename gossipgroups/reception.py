@@ -6,7 +6,7 @@ it is found before anything changes; its registers are learnt before any of its 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from typing import Any, NamedTuple
 
 from gossipgroups.admission import STRAY, Admission
@@ -43,6 +43,9 @@ from gossipgroups.wire.messages import (
 )
 from gossipgroups.wire.outbox import Outbox
 from gossipgroups.wire.seal import Seal
+
+Heard = tuple[Register | None, float, bool]
+"""A register, or one of a kind that only a later version knows, its age, and whether it repairs."""
 
 
 class Addressees(NamedTuple):
@@ -118,10 +121,8 @@ class Reception:
         if message.receiver == ANYBODY:
             self._intake.charge(source, now)
             return None
-        known = self._state.replica.by_hash
-        for register, age, repaired in registers:
-            if register is not None and register.hash not in known:
-                self._learning.hear(register, message.sender, age, repaired, now)
+        for register, age, repaired in self._news(registers):
+            self._learning.hear(register, message.sender, age, repaired, now)
         peer = self._peer(message.sender, source, size)
         for section in message.sections:
             handler = _HANDLERS.get(type(section))
@@ -131,6 +132,17 @@ class Reception:
             self._detector.hearing.note(now)
             self._heard[peer] = None
         return None
+
+    def _news(self, registers: list[Heard]) -> Iterable[tuple[Register, float, bool]]:
+        """Those that are not held, of each key the highest: many steps to it must cost no more than one."""
+        known = self._state.replica.by_hash
+        highest: dict[Any, tuple[Register, float, bool]] = {}
+        for register, age, repaired in registers:
+            if register is not None and register.hash not in known:
+                other = highest.get(register.key)
+                if other is None or register.rank > other[0].rank:
+                    highest[register.key] = (register, age, repaired)
+        return highest.values()
 
     def _peer(self, sender: NodeId, source: Address, size: int) -> Peer:
         """Where answers go: to the node's own address, once that is known. What they may cost is noted."""
@@ -199,12 +211,12 @@ class Reception:
             self._reconciler.differs(peer, now)
 
 
-def _registers(message: Message) -> list[tuple[Register | None, float, bool]]:
+def _registers(message: Message) -> list[Heard]:
     """The registers of a message, each with age and whether it repairs. May raise `BadPacket`.
 
     `None` stands for those of a kind that only a later version knows.
     """
-    registers: list[tuple[Register | None, float, bool]] = []
+    registers: list[Heard] = []
     for section in message.sections:
         if isinstance(section, Rumours):
             registers += [(decode_register(packed), 0.0, False) for packed in section.registers]

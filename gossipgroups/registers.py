@@ -25,6 +25,7 @@ import msgpack
 
 from gossipgroups.errors import BadPacket, InvalidValue, LimitExceeded
 from gossipgroups.ids import (
+    ANYBODY,
     MAX_NAME,
     NODE_ID_BYTES,
     Address,
@@ -257,6 +258,13 @@ def _key_ids(value: object) -> bytes:
     return value
 
 
+def _somebody(value: object) -> NodeId:
+    node_id = _node_id(value)
+    if node_id == ANYBODY:
+        raise BadPacket("register node id")
+    return node_id
+
+
 def _capabilities(value: object) -> bytes | None:
     if value is not None and (type(value) is not bytes or len(value) > MAX_CAPABILITIES):
         raise BadPacket("register capabilities")
@@ -266,7 +274,7 @@ def _capabilities(value: object) -> bytes | None:
 _SHAPES: dict[int, tuple[Any, tuple[Any, ...]]] = {
     NodeRegister.KIND: (
         NodeRegister,
-        (_node_id, _count, _status, _address, _name, _protocols, _key_ids),
+        (_somebody, _count, _status, _address, _name, _protocols, _key_ids),
     ),
     GroupRegister.KIND: (GroupRegister, (_name, _count)),
     PresenceRegister.KIND: (

@@ -310,6 +310,37 @@ def test_without_keys_whom_no_register_names_must_prove_to_be_fresh() -> None:
     assert rig.give(5) is None
 
 
+def test_a_question_is_not_answered_by_another() -> None:
+    rig = Rig(sealed=False)
+    assert rig.give(8, Cookie(0, bytes(8))) == "unproved"
+    assert rig.asked() == []
+    assert rig.give(8, Nack(1)) == "unproved"
+    assert rig.give(8, Ping(5, 0, 0), Cookie(0, bytes(8))) == "unproved"
+    assert len(rig.asked()) == 2
+
+
+def test_whoever_is_to_prove_itself_is_asked_at_home_once_a_second_though_it_was_never_heard() -> None:
+    rig = Rig(sealed=False)
+    for now in (0.0, 0.5, 0.9, 1.1):
+        for _ in range(3):
+            assert rig.give(1, Nack(1), source=an_address(9), now=now) == "elsewhere"
+    assert rig.asked() == [a_node(1).peer] * 2
+
+
+def test_two_that_have_forgotten_each_other_do_not_question_each_other_for_ever() -> None:
+    wire = Wire(0)
+    one, other = wire.add(), wire.add()
+    wire.run(1)
+    before = one.stats.sent + other.stats.sent
+    forged = sealed_as(
+        Header(one.node_id, other.node_id, 1 << 20), *[Nack(number) for number in range(7, 13)]
+    )
+    other.receive(forged, one.state.own.address, wire.now)
+    wire.turn(other)
+    wire.run(1)
+    assert one.stats.sent + other.stats.sent - before <= 2
+
+
 def test_senders_that_no_register_names_are_bounded_and_the_first_goes_first() -> None:
     rig = Rig()
     assert rig.give(1) is None

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gossipgroups.groups.forgetting import Tombstones, is_spent
+from gossipgroups.groups.forgetting import SLACK, Tombstones, is_spent
 from gossipgroups.groups.replica import Replica
 from gossipgroups.registers import GroupRegister, Register
 from gossipgroups.status import Status
@@ -146,6 +146,17 @@ def test_only_an_old_one_that_is_not_held_is_refused() -> None:
     assert grave.tombstones.refuses(MEMBER, LIFE)
     grave.learn(GROUP, 0.0)
     assert not grave.tombstones.refuses(MEMBER, LIFE)
+
+
+def test_what_is_spent_and_comes_back_over_and_over_takes_no_room() -> None:
+    grave = Grave()
+    for turn in range(1000):
+        grave.learn(a_node(1, turn, Status.DEAD), turn / 100)
+        grave.learn(a_node(1, turn + 1), turn / 100)
+    assert len(grave.tombstones._queue) <= SLACK + 2
+    grave.learn(a_node(1, 1000, Status.DEAD), 10.0)
+    assert grave.tombstones.deadline <= 10.0 + LIFE
+    assert grave.forget(10.0 + LIFE) == {a_node(1, 1000, Status.DEAD)}
 
 
 @given(st.lists(st.tuples(registers, st.floats(0, 50), st.sampled_from([0.0, 100.0, 300.0])), max_size=30))

@@ -27,6 +27,7 @@ from gossipgroups.events import (
 from gossipgroups.gossip import CHATTER_ROUNDS
 from gossipgroups.groups.rules import Create, Delete, Join, Leave, Update
 from gossipgroups.ids import Address
+from gossipgroups.learning import Learning
 from gossipgroups.node import Node
 from gossipgroups.operations import Applied, Done, Refused
 from gossipgroups.registers import (
@@ -34,6 +35,7 @@ from gossipgroups.registers import (
     GroupRegister,
     NodeRegister,
     PresenceRegister,
+    Register,
     encode_capabilities,
 )
 from gossipgroups.status import Status
@@ -323,6 +325,19 @@ def test_a_false_accusation_is_refuted() -> None:
     assert victim.state.own.incarnation == 1
     assert wire.run_until(wire.agree, 3)
     assert all(node.state.replica.nodes[victim.node_id].incarnation == 1 for node in wire.nodes)
+
+
+def test_of_many_registers_of_one_key_in_a_datagram_the_highest_is_learnt_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    wire = _cluster(1)
+    node = wire.nodes[0]
+    meet(node, 7, wire.now, address=an_address(70))
+    steps = [GroupRegister("g", epoch).packed for epoch in (1, 5, 3, 4, 2)]
+    learnt: list[Register] = []
+    monkeypatch.setattr(Learning, "hear", lambda self, register, *rest: learnt.append(register))
+    node.receive(sealed(7, node.node_id, Rumours(steps)), an_address(70), wire.now)
+    assert learnt == [GroupRegister("g", 5)]
 
 
 def test_an_accusation_at_an_incarnation_that_the_node_never_had_does_not_raise_it() -> None:

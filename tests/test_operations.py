@@ -8,7 +8,7 @@ from gossipgroups.errors import CoordinatorClosed, GroupAlreadyExists, MemberAlr
 from gossipgroups.groups.rules import Create, Delete, Join, Leave, LeaveAll, Rules, Settle
 from gossipgroups.ids import NodeId
 from gossipgroups.operations import Applied, Done, Operations, Outcome, Refused
-from gossipgroups.registers import GroupRegister, Register
+from gossipgroups.registers import MAX_COUNTER, GroupRegister, Register
 from gossipgroups.state import State
 from gossipgroups.status import Status
 from gossipgroups.wire.messages import ROOT, Scope
@@ -251,6 +251,34 @@ def test_settling_that_waits_its_turn_is_refused_with_the_others() -> None:
     queue.operations.refuse_all(error)
     queue.operations.pending(["g"])
     assert queue.outcomes() == [Refused(number, error) for number in numbers]
+
+
+def test_a_member_that_was_put_into_a_life_of_the_group_yet_to_come_can_be_taken_out() -> None:
+    for leave in (Leave("g", "a"), LeaveAll("a")):
+        queue = Queue(EXISTS, a_presence("g", "a", OTHER, clock=4, epoch=3, capabilities=None))
+        queue.operations.submit(Join("g", "a", NOTHING))
+        number = queue.operations.submit(leave)
+        assert Applied(number) in queue.run()
+        queue.state.merge(GroupRegister("g", 3), 0.0)
+        assert not queue.state.views["g"]
+
+
+def test_a_group_that_is_made_anew_is_no_earlier_than_what_is_held_of_its_members() -> None:
+    queue = Queue(a_presence("g", "a", OTHER, clock=4, epoch=3, capabilities=None))
+    queue.operations.submit(Join("g", "a", NOTHING, create=True))
+    queue.run()
+    assert list(queue.state.views["g"]) == ["a"]
+
+
+def test_a_clock_that_is_used_up_keeps_the_member_in_no_other_group() -> None:
+    queue = Queue(
+        *(GroupRegister(group, 1) for group in "gh"),
+        a_presence("g", "a", ME, clock=MAX_COUNTER),
+        a_presence("h", "a", ME),
+    )
+    queue.operations.submit(LeaveAll("a"))
+    queue.run()
+    assert {group: list(queue.state.views[group]) for group in "gh"} == {"g": ["a"], "h": []}
 
 
 def test_leaving_all_takes_the_member_out_where_it_lives_here_and_nowhere_else() -> None:

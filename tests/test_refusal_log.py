@@ -9,10 +9,10 @@ import pytest
 from gossipgroups.groups.rules import Create
 from gossipgroups.ids import Address
 from gossipgroups.node import Node
-from gossipgroups.transport.refusals import HOSTS, LINES, MEMBERS, SAID, RefusalLog
+from gossipgroups.transport.refusals import HOSTS, LINES, MEMBERS, SAID, LimitLog, RefusalLog
 from gossipgroups.wire.header import Header
 from gossipgroups.wire.messages import Nack
-from tests.nodes import Wire, a_node, an_address, sealed_as
+from tests.nodes import Wire, a_node, a_presence, an_address, replica_of, sealed_as
 
 NAMELESS = ["not sealed", "sealed", "unknown key", "forged", "cluster or checksum", "version"]
 
@@ -134,6 +134,14 @@ def test_what_is_sent_again_is_said_only_from_elsewhere(caplog: pytest.LogCaptur
     assert repr(rig.other.state.own.name) in line
     rig.receive(datagram, an_address(9))
     assert rig.said() == []
+
+
+def test_a_limit_that_is_said_when_nothing_is_held_any_more_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    replica = replica_of([a_node(1)])
+    replica.over_limit["members"] += 1
+    replica.last_over_limit["members"] = a_presence("g", "one more", 1)
+    LimitLog("us").say(replica)
+    assert "last member 'one more' of group 'g'" in caplog.text
 
 
 def test_other_reasons_are_not_said(caplog: pytest.LogCaptureFixture) -> None:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gossipgroups.errors import BadPacket, InvalidValue, LimitExceeded
-from gossipgroups.ids import MAX_NAME, Address
+from gossipgroups.ids import ANYBODY, MAX_NAME, Address
 from gossipgroups.registers import (
     MAX_CAPABILITIES,
     MAX_COUNTER,
@@ -34,8 +34,11 @@ ids = st.binary(min_size=8, max_size=8)
 names = st.binary(min_size=1, max_size=MAX_NAME).map(lambda name: name.decode("utf-8", "surrogateescape"))
 ports = st.integers(0, 65535)
 addresses = st.builds(Address, st.ip_addresses().map(lambda ip: ip.compressed), ports)
+somebody = ids.filter(lambda node_id: node_id != ANYBODY)
 any_register: st.SearchStrategy[Register] = st.one_of(
-    st.builds(NodeRegister, ids, counters, st.sampled_from(Status), addresses, names, st.integers(0, 255)),
+    st.builds(
+        NodeRegister, somebody, counters, st.sampled_from(Status), addresses, names, st.integers(0, 255)
+    ),
     st.builds(GroupRegister, names, counters),
     st.builds(
         PresenceRegister,

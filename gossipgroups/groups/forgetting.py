@@ -8,11 +8,15 @@ its age: all nodes drop it within moments of each other, and one that is too old
 from __future__ import annotations
 
 from collections.abc import Iterable
+from heapq import heapify, heappop, heappush
 from math import inf
 
 from gossipgroups.groups.epochs import epoch_of, exists
 from gossipgroups.groups.replica import Replica
 from gossipgroups.registers import GroupRegister, NodeRegister, Register
+
+SLACK = 64
+"""Entries that count no more and may wait all the same, beside as many as count."""
 
 
 def is_spent(replica: Replica, register: Register) -> bool:
@@ -34,8 +38,8 @@ class Tombstones:
         self._replica = replica
         self._forget_after = forget_after
         self._since: dict[int, float] = {}
-        self.deadline = inf
-        """When something may have to be dropped next; infinity when nothing may."""
+        self._queue: list[tuple[float, int]] = []
+        """Since when and which, the first first; with some that are not spent any more."""
 
     def __len__(self) -> int:
         return len(self._since)
@@ -44,7 +48,10 @@ class Tombstones:
         """A register was merged that was spent for `age` seconds already, if it is."""
         if old is not None:
             self._since.pop(old.hash, None)
-        self._judge((new, *self._dependents(new)), now, age)
+        self._judge([new], now, age)
+        was = old.status.live if isinstance(old, NodeRegister) else None
+        if not isinstance(new, NodeRegister) or new.status.live != was:
+            self._judge(self._dependents(new), now, age)
 
     def evicted(self, register: Register, now: float) -> None:
         """A register was put out for a limit: what hangs on it may be spent from now on."""
@@ -61,14 +68,19 @@ class Tombstones:
         since = self._since.get(register.hash)
         return 0 if since is None else max(0, round(now - since))
 
+    @property
+    def deadline(self) -> float:
+        """When something may have to be dropped next; infinity when nothing may."""
+        return self._queue[0][0] + self._forget_after if self._queue else inf
+
     def expired(self, now: float) -> list[Register]:
         """Registers to drop now."""
-        if now < self.deadline:
-            return []
-        old = [key for key, since in self._since.items() if since + self._forget_after <= now]
-        for key in old:
-            del self._since[key]
-        self.deadline = min(self._since.values(), default=inf) + self._forget_after
+        old = []
+        while self.deadline <= now:
+            since, key = heappop(self._queue)
+            if self._since.get(key) == since:
+                del self._since[key]
+                old.append(key)
         return [self._replica.by_hash[key] for key in old if key in self._replica.by_hash]
 
     def _dependents(self, register: Register) -> Iterable[Register]:
@@ -86,4 +98,7 @@ class Tombstones:
                 self._since.pop(register.hash, None)
             elif register.hash not in self._since:
                 self._since[register.hash] = now - age
-                self.deadline = min(self.deadline, now - age + self._forget_after)
+                heappush(self._queue, (now - age, register.hash))
+        if len(self._queue) > SLACK + 2 * len(self._since):
+            self._queue = [(since, key) for key, since in self._since.items()]
+            heapify(self._queue)

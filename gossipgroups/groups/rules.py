@@ -7,6 +7,8 @@ what is held: one that has no room within the limits is refused, also where its 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 from gossipgroups.errors import (
@@ -21,7 +23,7 @@ from gossipgroups.groups.epochs import epoch_of, exists, flipped
 from gossipgroups.groups.replica import Replica
 from gossipgroups.groups.view import Views
 from gossipgroups.ids import NodeId
-from gossipgroups.registers import PresenceRegister, Register, successor
+from gossipgroups.registers import GroupRegister, PresenceRegister, Register, successor
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,11 +141,11 @@ class Rules:
             case Join(group, member, capabilities, create):
                 return self._join(group, member, capabilities, create, took_over)
             case Leave(group, member):
-                self._require_member(group, member)
+                if not self._is_mine(group, member):
+                    self._require_member(group, member)
                 return [self._presence(group, member, None)]
             case LeaveAll(member):
-                held = [group for group in self._replica.presences if self._is_here(group, member)]
-                return [self._presence(group, member, None) for group in held]
+                return list(self._left_everywhere(member))
             case Update(group, member, capabilities):
                 self._require_member(group, member)
                 if not self._is_here(group, member):
@@ -159,6 +161,9 @@ class Rules:
             if not create:
                 raise GroupNotCreated(group)
             created = flipped(self._replica, group)
+            held = self._replica.presences.get(group, {}).get(member)
+            if held is not None and held.epoch > created.epoch:
+                created = GroupRegister(group, held.epoch | 1)  # a life of the group that is not known here
             return [created, self._presence(group, member, capabilities, created.epoch)]
         if member in self._views[group] and not took_over:
             raise MemberAlreadyJoined(group, member)
@@ -167,6 +172,22 @@ class Rules:
     def _is_here(self, group: str, member: str) -> bool:
         presence = self._views[group].get(member)
         return presence is not None and presence.node_id == self._me
+
+    def _is_mine(self, group: str, member: str) -> bool:
+        """Whether this node has put the member in, be it into a life of the group that is on its way."""
+        held = self._replica.presences.get(group, {}).get(member)
+        return (
+            held is not None
+            and held.node_id == self._me
+            and held.capabilities is not None
+            and held.epoch >= epoch_of(self._replica, group)
+        )
+
+    def _left_everywhere(self, member: str) -> Iterator[Register]:
+        for group in self._replica.presences:
+            if self._is_mine(group, member):
+                with suppress(LimitExceeded):  # one whose clock is used up must not keep it in the others
+                    yield self._presence(group, member, None)
 
     def _exists(self, group: str) -> bool:
         return exists(epoch_of(self._replica, group))

@@ -31,12 +31,14 @@ async def follow_keys(
 ) -> None:
     """Call `use` with the ring of a file when it has changed. `known` is what it held, `name` whose it is."""
     said = ""
+    unused: KeyRing | None = None
     while True:
         await trio.sleep(KEY_FILE_SECONDS)
         try:
-            ring = await trio.to_thread.run_sync(file.changed, abandon_on_cancel=True)
-            if ring is not None:
+            unused = await trio.to_thread.run_sync(file.changed, abandon_on_cancel=True) or unused
+            if (ring := unused) is not None:
                 use(ring)
+            unused = None
         except Exception as error:  # no thread to be had, say: not worth a coordinator
             if str(error) != said:
                 said = str(error)

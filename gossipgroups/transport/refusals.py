@@ -141,7 +141,9 @@ def _more(limit: str, replica: Replica) -> str:
         return "; it is itself beyond it, so no other node holds it"
     if limit not in ("members", "presences"):
         return ""
-    node_id, held = max(replica.held_by.items(), key=lambda item: len(item[1]))
+    node_id, held = max(replica.held_by.items(), key=lambda item: len(item[1]), default=(None, ()))
+    if node_id is None:
+        return ""  # what was at the limit is gone since
     node = replica.nodes.get(node_id)
     who = f"node {node_id.hex()}" if node is None else f"node {node.name!r} at {node.address}"
     return f"; most, {len(held)}, were written by {who}"
