@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import Future
+from errno import EAGAIN
 from typing import Any, Generic, TypeVar
 
 from gossipgroups.callbacks import Callbacks
@@ -79,6 +80,7 @@ class BlockingCoordinator(Door):
             )
         with self._lock:
             if self._started:
+                self._link.check_process()
                 raise CoordinatorClosed("the coordinator is started already: stop it first")
             self._link.deliver = _nobody  # should the last run not have ended
             link, self._watches = self._fresh()
@@ -87,17 +89,24 @@ class BlockingCoordinator(Door):
             thread.spawn(driver.run)
             try:
                 link.ready.result(self._settings.join_timeout + START_MARGIN)
+                # In this order: an event that nobody took is in the snapshot that the run begins with.
+                link.deliver = self._callbacks.deliver
+                self._callbacks.resume(lambda: link.snapshot)
+                if not self._polled:
+                    self._start_dispatcher()
+                self._started = True
             except BaseException:
                 link.stop().result(self._settings.config.leave_timeout + START_MARGIN)
                 raise
-            # In this order: an event that nobody took is in the snapshot that the run begins with.
-            link.deliver = self._callbacks.deliver
-            self._callbacks.resume(lambda: link.snapshot)
-            if not self._polled:
-                threading.Thread(
-                    target=self._callbacks.serve, name="gossipgroups-callbacks", daemon=True
-                ).start()
-            self._started = True
+
+    def _start_dispatcher(self) -> None:
+        dispatcher = threading.Thread(
+            target=self._callbacks.serve, name="gossipgroups-callbacks", daemon=True
+        )
+        try:
+            dispatcher.start()
+        except RuntimeError as error:
+            raise OSError(EAGAIN, f"no thread for callbacks ({error}): end other threads") from error
 
     def stop(self) -> None:
         """Leave all groups and the cluster, and end all watches.
@@ -111,16 +120,19 @@ class BlockingCoordinator(Door):
             self._check_started()
             self._link.check_process()
             self._started = False
-            self._link.stop().result(self._settings.config.leave_timeout + START_MARGIN)
-            if not self._polled:
-                self._callbacks.close()
+            try:
+                self._link.stop().result(self._settings.config.leave_timeout + START_MARGIN)
+            finally:
+                if not self._polled:
+                    self._callbacks.close()
 
     def __enter__(self) -> BlockingCoordinator:
         self.start()
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        self.stop()
+        if self._started and not self._link.elsewhere:
+            self.stop()
 
     def create_group(self, group_id: Name) -> Request[bool]:
         """Create a group. `.get()` raises `GroupAlreadyExists`."""

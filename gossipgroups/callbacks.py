@@ -89,10 +89,13 @@ class Callbacks:
             for watch, event in self._due():
                 try:
                     _call(watch.callback, event)
-                except CoordinatorClosed:
-                    logger.debug("callback %r was at work when its coordinator stopped", watch.callback)
-                except BaseException:  # SystemExit too: the thread serves the other callbacks as well
-                    logger.exception("callback %r failed on %r", watch.callback, event)
+                except (
+                    BaseException
+                ) as error:  # SystemExit too: the thread serves the other callbacks as well
+                    if self._closed and isinstance(error, CoordinatorClosed):
+                        logger.debug("callback %r was at work when its coordinator stopped", watch.callback)
+                    else:
+                        logger.exception("callback %r failed on %r", watch.callback, event)
 
     def run(self, first: Iterable[tuple[Callback, Any]] = ()) -> list[Any]:
         """Call the callbacks of `first` and then of all that waits, in this thread, as `call_each` does."""

@@ -30,6 +30,8 @@ class Caller:
 
     def __init__(self, nursery: trio.Nursery) -> None:
         self._nursery = nursery
+        self.ending = False
+        """Whether the coordinator stops, so that what callbacks ask of it fails."""
         self._waiting: dict[Watch, Backlog] = {}
         self._turns: deque[Watch] = deque()
         """For each event that waits for a plain callback, its watch."""
@@ -42,7 +44,7 @@ class Caller:
         """Call this watch from now on."""
         self._waiting[watch] = Backlog(EVENTS_WAITING)
         if inspect.iscoroutinefunction(watch.callback):
-            self._nursery.start_soon(_call, watch, self._waiting[watch])
+            self._nursery.start_soon(self._call, watch, self._waiting[watch])
 
     def cease(self, watch: Watch) -> None:
         """Call it no more, not even with what waits."""
@@ -57,6 +59,12 @@ class Caller:
             self._turns.append(watch)
             self._turn_came.set()
 
+    async def _call(self, watch: Watch, backlog: Backlog) -> None:
+        """Call a watch's async callback with its events."""
+        while (event := await _next(backlog)) is not None:
+            with self._logged(watch, event):
+                await watch.callback(event)
+
     async def _call_plain(self) -> None:
         """Call plain callbacks in the order of the events; what they return to be awaited, waits apart."""
         while True:
@@ -68,7 +76,7 @@ class Caller:
             backlog = self._waiting.get(watch)  # None: unwatched meanwhile
             event = None if backlog is None else await _next(backlog)
             if event is not None:
-                with _logged(watch, event):
+                with self._logged(watch, event):
                     result = watch.callback(event)
                     if inspect.isawaitable(result):
                         self._await_later(watch, event, result)
@@ -89,18 +97,21 @@ class Caller:
         try:
             while begun:
                 event, result = begun.popleft()
-                with _logged(watch, event):
+                with self._logged(watch, event):
                     await result
         finally:
             _drop(begun)
             del self._begun[watch]
 
-
-async def _call(watch: Watch, backlog: Backlog) -> None:
-    """Call a watch's async callback with its events."""
-    while (event := await _next(backlog)) is not None:
-        with _logged(watch, event):
-            await watch.callback(event)
+    @contextmanager
+    def _logged(self, watch: Watch, event: Event) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            if self.ending and isinstance(error, CoordinatorClosed):
+                logger.debug("callback %r was at work when its coordinator stopped", watch.callback)
+            else:
+                logger.exception("callback %r failed on %r", watch.callback, event)
 
 
 def _drop(begun: deque[tuple[Event, Awaitable[Any]]]) -> None:
@@ -115,13 +126,3 @@ async def _next(backlog: Backlog) -> Event | None:
     while isinstance(event := await backlog.get(), EventsLost):
         pass
     return event
-
-
-@contextmanager
-def _logged(watch: Watch, event: Event) -> Iterator[None]:
-    try:
-        yield
-    except CoordinatorClosed:
-        logger.debug("callback %r was at work when its coordinator stopped", watch.callback)
-    except Exception:
-        logger.exception("callback %r failed on %r", watch.callback, event)

@@ -184,6 +184,10 @@ class Coordinator(Door):
             if watch.wants(change, number):
                 self._caller.tell(watch, change)
 
+    def ending(self) -> None:
+        """The block is over: callbacks that are at work may fail for that."""
+        self._caller.ending = True
+
     def end_streams(self) -> None:
         """Let the readers of `events` end: the coordinator has stopped."""
         for stream in self._streams:
@@ -246,7 +250,8 @@ async def open_coordinator(  # noqa: PLR0913  (one of them is positional)
             if direct:
                 nursery.start_soon(_shielded, driver.run)
             else:
-                thread.spawn(driver.run)
+                _run_in_thread(driver, link)
+            nursery.start_soon(_end_streams, link, coordinator)
             try:
                 await outcome(link.ready)
                 yield coordinator
@@ -254,6 +259,7 @@ async def open_coordinator(  # noqa: PLR0913  (one of them is positional)
                 # Raised again outside the nursery, so that it leaves as it was raised, and not in a group.
                 body = error
             # Callbacks end with the block, before what they call would fail; the driver is shielded.
+            coordinator.ending()
             nursery.cancel_scope.cancel()
             with trio.CancelScope(shield=True):
                 await outcome(link.stop())
@@ -263,6 +269,19 @@ async def open_coordinator(  # noqa: PLR0913  (one of them is positional)
             raise
     if body is not None:
         raise body
+
+
+def _run_in_thread(driver: Driver, link: Link) -> None:
+    try:
+        thread.spawn(driver.run)
+    except OSError as error:
+        link.closed(error, told=False)
+
+
+async def _end_streams(link: Link, coordinator: Coordinator) -> None:
+    """Nobody waits for events of a coordinator that has ended, though its block has not."""
+    await outcome(link.stopped)
+    coordinator.end_streams()
 
 
 async def _shielded(run: Callable[[], Any]) -> None:

@@ -20,7 +20,7 @@ from gossipgroups.keys import Key, KeyRing, check_key_id
 from gossipgroups.registers import encode_capabilities
 from gossipgroups.snapshot import NodeInfo, Snapshot
 from gossipgroups.transport.link import Link, Settings, Ticket
-from gossipgroups.url import check_seed, format_endpoint, parse_endpoint
+from gossipgroups.url import DEFAULT_PORT, check_seed, format_endpoint, parse_endpoint
 from gossipgroups.watches import Callback, Kind, Watch, WatchTable
 
 Name = str | bytes
@@ -53,7 +53,7 @@ def check_settings(  # noqa: PLR0913  (one of them is positional)
         parse_endpoint(advertise, default_port=0, what="advertise")
     return Settings(
         name=check_name("member id", member_id),
-        bind=format_endpoint(*parse_endpoint(bind, what="bind")),
+        bind=format_endpoint(*parse_endpoint(bind, default_port=DEFAULT_PORT, what="bind")),
         advertise=advertise,
         seeds=None if seeds is None else tuple(check_seed(seed) for seed in seeds),
         cluster=check_name("cluster", cluster),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import re
@@ -11,6 +12,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ import pytest
 import gossipgroups as gg
 from gossipgroups import BlockingCoordinator, get_coordinator
 from gossipgroups.node import Node
+from gossipgroups.transport import thread
 from tests.waiting import LIMIT, address_of, wait_until
 
 
@@ -514,11 +517,12 @@ if child == 0:
             lambda: parent.get_groups(),
             lambda: parent.watch_join_group("workers", print),
             lambda: parent.stop(),
+            lambda: parent.start(),
         ):
             try:
                 call()
             except gg.CoordinatorClosed as error:
-                assert "fork" in str(error) and "start a new one" in str(error), error
+                assert "fork" in str(error) and "make a new one" in str(error), error
             else:
                 raise AssertionError(f"no error from {call}")
         with gg.get_coordinator("gossip:///fork?preset=local", "child") as own:
@@ -542,6 +546,111 @@ def run_script(script: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, timeout=3 * LIMIT, check=False
     )
+
+
+FORK_IN_A_BLOCK = """
+import os
+import gossipgroups as gg
+child = 0
+try:
+    with gg.get_coordinator("gossip:///fork-block?preset=local", "parent"):
+        child = os.fork()
+        if child == 0:
+            raise LookupError("of the block itself")
+except LookupError:
+    os._exit(7)
+_, status = os.waitpid(child, 0)
+assert os.waitstatus_to_exitcode(status) == 7, status
+print("well")
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_the_end_of_a_block_in_a_fork_leaves_its_own_error() -> None:
+    result = run_script(FORK_IN_A_BLOCK)
+    assert (result.returncode, result.stdout) == (0, "well\n"), result.stderr
+
+
+def test_a_block_may_stop_its_coordinator_itself() -> None:
+    with cluster(1) as (a,):
+        a.stop()
+        assert not a.is_started
+
+
+def test_a_start_without_a_descriptor_or_thread_left_says_so_and_the_next_one_works(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    wait_until(
+        lambda: "gossipgroups" not in {each.name for each in threading.enumerate()}, "no thread is left"
+    )
+
+    def fail(main: object) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    coordinator = get_coordinator("gossip:///blocking-fd?preset=local", "a")
+    with monkeypatch.context() as patch:
+        patch.setattr(thread, "host", fail)
+        for _ in range(2):
+            with pytest.raises(OSError, match="Too many open files"):
+                coordinator.start()
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", _no_thread)
+        with pytest.raises(OSError, match=r"gossip thread cannot be started.*end other threads"):
+            coordinator.start()
+    with coordinator:
+        assert coordinator.create_group("workers").get(LIMIT) is True
+
+
+def _no_thread(self: threading.Thread) -> None:
+    raise RuntimeError("can't start new thread")
+
+
+def test_a_start_without_a_thread_for_callbacks_leaves_no_node_behind(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with cluster(1) as (a,):
+        b = get_coordinator(f"gossip://{address_of(a)}/blocking?preset=local", "b")
+        start = threading.Thread.start
+
+        def fail(self: threading.Thread) -> None:
+            if self.name == "gossipgroups-callbacks":
+                _no_thread(self)
+            start(self)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", fail)
+            with pytest.raises(OSError, match="no thread for callbacks"):
+                b.start()
+        assert not b.is_started
+        wait_until(lambda: [node.name for node in a.nodes() if node.status.live] == ["host-0"], a.nodes)
+        with b:
+            assert b.create_group("workers").get(LIMIT) is True
+
+
+def test_a_stop_that_is_interrupted_ends_the_callbacks_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    def dispatchers() -> list[threading.Thread]:
+        return [each for each in threading.enumerate() if each.name == "gossipgroups-callbacks"]
+
+    with cluster(1) as (a,):
+        assert dispatchers()
+        interrupted: Future[bool] = Future()
+        interrupted.set_exception(KeyboardInterrupt())
+        link = a._link
+        with monkeypatch.context() as patch:
+            patch.setattr(link, "stop", lambda: interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                a.stop()
+        wait_until(lambda: not dispatchers(), dispatchers)
+        assert link.stop().result(LIMIT) is True
+
+
+def test_what_a_callback_could_not_do_elsewhere_is_on_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    other = get_coordinator("gossip:///blocking-other", "other")
+    with cluster(1) as (a,):
+        a.create_group("workers").get(LIMIT)
+        a.watch_join_group("workers", lambda event: other.join_group("workers"))
+        a.join_group("workers").get(LIMIT)
+        wait_until(lambda: "is not started" in caplog.text, lambda: caplog.text)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")

@@ -526,6 +526,51 @@ def test_a_node_from_its_first_line_to_its_last() -> None:
         assert [json.loads(line)["event"] for line in rest.splitlines()[-2:]] == ["Stopping", "Stopped"]
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_second_signal_does_not_break_off_the_leave(number: int) -> None:
+    with running("node", "--json", "--alone", "--member-id", "first") as first:
+        seeds = ("--seeds", first.event("Started")["address"], "--preset", "local")
+        with running("node", "--json", "--member-id", "second", *seeds) as second:
+            second.event("Started")
+            first.popen.send_signal(signal.SIGSTOP)  # so that the leave takes its time
+            second.popen.send_signal(number)
+            second.event("Stopping")
+            status, rest, _ = second.stop(number)
+            assert status == 0
+            assert [json.loads(line)["event"] for line in rest.splitlines()][-1] == "Stopped"
+
+
+def test_a_group_that_is_named_twice_is_joined_and_printed_once() -> None:
+    twice = ("--group", "g", "--group", "g", "--watch", "g", "--watch", "g")
+    with running("node", "--json", "--alone", "--member-id", "m", *twice) as node:
+        node.event("OperationDone", operation="join", group_id="g")
+        status, _, errors = node.stop()
+        assert (status, errors) == (0, "")
+        seen = [json.loads(line)["event"] for line in node.seen]
+        assert seen.count("MemberJoinedGroup") == 1
+
+
+@pytest.mark.parametrize("seeds", ["", ",", " , "])
+def test_empty_seeds_are_refused(seeds: str) -> None:
+    result = invoke("node", "--seeds", seeds)
+    assert result.exit_code == 2
+    assert "--seeds is empty" in result.output
+
+
+def test_a_closed_standard_input_is_refused() -> None:
+    script = "import os, sys; os.close(0); os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
+    arguments = ["-m", "gossipgroups.cli", "node", "--alone", "--stdin"]
+    done = subprocess.run(
+        [sys.executable, "-c", script, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "standard input is closed" in done.stderr
+
+
 def test_a_node_obeys_its_input_and_ends_with_it() -> None:
     with running("node", "--json", "--alone", "--stdin", "--member-id", "m", "--watch", "g") as node:
         node.event("Started")

@@ -22,6 +22,7 @@ import gossipgroups as gg
 from gossipgroups import Config, Coordinator, calling, open_coordinator
 from gossipgroups.groups.rules import Command
 from gossipgroups.node import Node
+from gossipgroups.transport import thread
 from tests.waiting import LIMIT, address_of, eventually, free_port
 
 Isolation = Literal["thread", "task"]
@@ -1044,13 +1045,44 @@ async def test_a_defect_ends_its_own_coordinator_and_no_other(
     async with cluster(2, "thread") as (a, b):
         (thread,) = gossip_threads()
         monkeypatch.setattr(Node, "submit", fail)
-        for _ in range(2):
-            with pytest.raises(gg.CoordinatorClosed), trio.fail_after(LIMIT):
-                await b.create_group("workers")
+        async with b.events() as events:
+            for _ in range(2):
+                with pytest.raises(gg.CoordinatorClosed), trio.fail_after(LIMIT):
+                    await b.create_group("workers")
+            with trio.fail_after(LIMIT):
+                assert [event async for event in events] == [], "nobody waits for events any more"
         assert await a.create_group("workers")
         assert gossip_threads() == [thread]
     (record,) = [record for record in caplog.records if record.levelno >= logging.ERROR]
     assert "host-1" in record.getMessage()
+
+
+async def test_without_a_gossip_thread_there_is_a_plain_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    await eventually(lambda: not gossip_threads(), "no thread of an earlier test is left")
+
+    def fail(main: object) -> None:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(thread, "host", fail)
+    with pytest.raises(OSError, match="Too many open files"):
+        async with open_coordinator("a", seeds=()):
+            pytest.fail("it opened")
+
+
+async def test_what_a_callback_could_not_do_elsewhere_is_on_the_log(
+    isolation: Isolation, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with cluster(1, isolation) as (a,):
+        async with open_coordinator("other", seeds=(), config=LOCAL) as other:
+            pass
+
+        async def join_there(event: gg.MemberJoinedGroup) -> None:
+            await other.join_group("workers")
+
+        await a.create_group("workers")
+        a.watch_join_group("workers", join_there)
+        await a.join_group("workers")
+        await eventually(lambda: "has stopped" in caplog.text, lambda: caplog.text)
 
 
 async def test_with_task_isolation_there_is_no_thread() -> None:

@@ -78,6 +78,7 @@ def test_recorded_latency_draws_its_samples_alike() -> None:
         lambda: Line(loss=1.5),
         lambda: Line(bandwidth=0),
         lambda: Line(mtu=True),
+        lambda: Line(latency=0.05),  # type: ignore[arg-type]
         lambda: Line().but(lost=0.1),
     ],
 )

@@ -138,10 +138,12 @@ def node(  # noqa: PLR0913  (one argument an option)
         if context.get_parameter_source("seeds") is click.core.ParameterSource.COMMANDLINE:
             raise click.UsageError("--alone looks for nobody, --seeds for somebody: give one of them")
         connection = connection.without_seeds()
+    if stdin and sys.stdin is None:
+        raise click.UsageError("--stdin: standard input is closed")
     plan = Plan(
         member_id=member_id if member_id is not None else f"{socket.gethostname()}-{os.getpid()}",
-        groups=groups,
-        watched=watched,
+        groups=tuple(dict.fromkeys(groups)),
+        watched=tuple(dict.fromkeys(watched)),
         capabilities=_parse_json(capabilities),
         stdin=stdin,
     )

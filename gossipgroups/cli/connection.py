@@ -145,6 +145,8 @@ def _with_options(command: Command, options: tuple[Command, ...]) -> Command:
         if keys is None and os.environ.get(KEYS_VARIABLE) == "":
             raise click.UsageError(f"{KEYS_VARIABLE} is empty: unset it to have no keys")
         named = tuple(seed for text in seeds for seed in text.split(",") if seed.strip())
+        if seeds and not named:
+            raise click.UsageError("--seeds is empty: name a seed, or leave it out to look on this machine")
         connection = Connection(
             seeds=named or None,
             bind=bind,

@@ -45,19 +45,22 @@ async def run_node(plan: Plan, connection: Connection, printer: Printer) -> int:
     began = time.monotonic()
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(_end_on_signal, signals, printer, nursery.cancel_scope)
-            nursery.start_soon(_end_without_reader, printer, nursery.cancel_scope)
-            async with connection.open(plan.member_id) as coordinator:
-                await _live(coordinator, plan, connection.cluster, began, printer)
+            life = trio.CancelScope()
+            nursery.start_soon(_end_on_signal, signals, printer, life)
+            nursery.start_soon(_end_without_reader, printer, life)
+            with life:
+                async with connection.open(plan.member_id) as coordinator:
+                    await _live(coordinator, plan, connection.cluster, began, printer)
+            printer.say("Stopped")
             nursery.cancel_scope.cancel()
-    printer.say("Stopped")
     return reader_gone() if printer.reader_gone.is_set() else 0
 
 
 async def _end_on_signal(signals: AsyncIterator[int], printer: Printer, scope: trio.CancelScope) -> None:
-    async for number in signals:
-        printer.say("Stopping", cause=signal.Signals(number).name)
-        scope.cancel()
+    async for number in signals:  # to the end: another signal must not break off the leave
+        if not scope.cancel_called:
+            printer.say("Stopping", cause=signal.Signals(number).name)
+            scope.cancel()
 
 
 async def _end_without_reader(printer: Printer, scope: trio.CancelScope) -> None:

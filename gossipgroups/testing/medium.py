@@ -50,6 +50,10 @@ class Line:
     """Bytes of the largest packet, headers included; larger ones are lost, as with fragments filtered."""
 
     def __post_init__(self) -> None:
+        if not callable(getattr(self.latency, "draw", None)):
+            raise InvalidValue(
+                f"Line.latency is {self.latency!r}: it must be a distribution, such as Constant(0.05)"
+            )
         for name in ("loss", "duplication", "reordering"):
             share = getattr(self, name)
             if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1:

@@ -58,7 +58,7 @@ class SimulatedNetwork:
         if isinstance(hosts, str):
             raise InvalidValue(f"hosts must be an iterable of names, not {hosts!r}: put it in a list")
         self.seed = seed
-        self._carrier = Carrier(seed, line)
+        self._carrier = Carrier(seed, _checked(line))
         self._names: dict[str, tuple[str, ...]] = {"localhost": (HERE,)}
         self._programs: list[Program] = []
         self._announced: dict[str, set[Address]] = {}

@@ -8,14 +8,15 @@ or a lapse, or when they stand at the same moment. Good enough to save work, nev
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
 from tooz import coordination
 from tooz.coordination import EventCallback
 
-from gossipgroups.blocking import BlockingCoordinator
+from gossipgroups.blocking import BlockingCoordinator, Request
 from gossipgroups.errors import GroupNotCreated, MemberAlreadyJoined, MemberNotJoined
 from gossipgroups.ids import encode_name
 from gossipgroups.tooz.results import seconds_until
@@ -33,15 +34,18 @@ class Election:
     def __init__(self, coordinator: BlockingCoordinator) -> None:
         self._coordinator = coordinator
         self._leads: set[str] = set()
+        self._asked: dict[str, Request[bool]] = {}
+        """What was asked in an earlier run, which had no time to wait for it."""
+        self._due: deque[tuple[EventCallback[Any], coordination.LeaderElected]] = deque()
 
     def run(
         self, watched: Mapping[str, Iterable[EventCallback[Any]]], until: float
-    ) -> list[tuple[EventCallback[Any], coordination.LeaderElected]]:
+    ) -> Iterator[tuple[EventCallback[Any], coordination.LeaderElected]]:
         """Stand for these groups; the callbacks to call, as this member now leads their groups.
 
-        Waits for others to know of it until that moment; later it is a matter of the next election.
+        Waits for others to know of it until that moment; later it is a matter of the next election. What is
+        not taken from the callbacks is given again by the next.
         """
-        calls: list[tuple[EventCallback[Any], coordination.LeaderElected]] = []
         for group, callbacks in watched.items():
             if group not in self._leads and not self._stand(group, until):
                 continue  # who claims before that is told may not be alone with the claim
@@ -52,13 +56,16 @@ class Election:
                 event = coordination.LeaderElected(
                     encode_name(group), encode_name(self._coordinator.member_id)
                 )
-                calls += [(callback, event) for callback in callbacks]
-        return calls
+                self._due += [(callback, event) for callback in callbacks]
+        return self._told()
 
     def withdraw(self, group: str) -> bool:
         """Stand for a group no more; whether this member led it."""
         led = self._is_leader(group)
         self._leads.discard(group)
+        self._asked.pop(group, None)
+        name = encode_name(group)
+        self._due = deque(each for each in self._due if each[1].group_id != name)
         if self._stands(group):
             with suppress(GroupNotCreated, MemberNotJoined):
                 self._coordinator.leave_group(PREFIX + group).get()
@@ -66,15 +73,24 @@ class Election:
 
     def _stand(self, group: str, until: float) -> bool:
         """Be a candidate; whether that was told, so that all know it unless they are in trouble."""
-        if self._stands(group):
-            request = self._coordinator.settle(PREFIX + group)
-        else:
-            term = 1 + max((_term(each) or 0 for each in self._candidates(group).values()), default=0)
-            request = self._coordinator.join_group(PREFIX + group, {"term": term}, create=True)
+        request = self._asked.pop(group, None) or self._ask(group)
         try:
             return request.get(seconds_until(until))
-        except (TimeoutError, MemberAlreadyJoined):
+        except TimeoutError:
+            self._asked[group] = request
             return False
+        except MemberAlreadyJoined:
+            return False
+
+    def _ask(self, group: str) -> Request[bool]:
+        if self._stands(group):
+            return self._coordinator.settle(PREFIX + group)
+        term = 1 + max((_term(each) or 0 for each in self._candidates(group).values()), default=0)
+        return self._coordinator.join_group(PREFIX + group, {"term": term}, create=True)
+
+    def _told(self) -> Iterator[tuple[EventCallback[Any], coordination.LeaderElected]]:
+        while self._due:
+            yield self._due.popleft()
 
     def _stands(self, group: str) -> bool:
         try:

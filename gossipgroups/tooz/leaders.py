@@ -5,6 +5,7 @@ Law: who asks for nothing gets no leader: tooz's own methods would take a watch 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import tooz
@@ -89,10 +90,10 @@ class Leaders(coordination.CoordinationDriver):
             )
         return self._election
 
-    def _elected(self, until: float) -> list[tuple[EventCallback[Any], coordination.LeaderElected]]:
+    def _elected(self, until: float) -> Iterable[tuple[EventCallback[Any], coordination.LeaderElected]]:
         """Hold the elections that are watched; the callbacks to call."""
         if self._election is None:
-            return []
+            return ()
         # A copy: another thread may begin or end a watch.
         hooks = self._hooks_elected_leader.copy()
         watched = {decode_name(group): tuple(callbacks) for group, callbacks in hooks.items() if callbacks}

@@ -147,12 +147,17 @@ class Link:
         self._post(lambda: self.on_stop and self.on_stop(), lambda error: None)
         return self.stopped
 
+    @property
+    def elsewhere(self) -> bool:
+        """Whether this is a forked child: the gossip loop is not here."""
+        return os.getpid() != self._pid
+
     def check_process(self) -> None:
-        """Raise `CoordinatorClosed` in a forked child: the gossip loop is not there."""
-        if os.getpid() != self._pid:
+        """Raise `CoordinatorClosed` in a forked child."""
+        if self.elsewhere:
             raise CoordinatorClosed(
                 f"this coordinator was started in process {self._pid} and does not run in its fork "
-                f"{os.getpid()}: start a new one after the fork"
+                f"{os.getpid()}: make a new one after the fork, and start that"
             )
 
     def check_running(self) -> None:

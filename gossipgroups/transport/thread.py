@@ -2,7 +2,7 @@
 
 Law: the gossip loop does not share the fate of the application's. The thread is a daemon, so that a
 coordinator that was never stopped keeps no interpreter alive; it ends with its last coordinator; a forked
-child starts its own.
+child starts its own. One that cannot start fails whoever waits for it, and the next coordinator tries anew.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import os
 import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
+from errno import EAGAIN
 
 import trio
 
@@ -25,7 +26,7 @@ class GossipThread:
         self._lock = threading.Lock()
         self._ready: Future[tuple[trio.lowlevel.TrioToken, trio.Nursery]] = Future()
         self._done: trio.Event
-        self._thread = threading.Thread(target=host, args=(self._main,), name="gossipgroups", daemon=True)
+        self._thread = threading.Thread(target=self._host, name="gossipgroups", daemon=True)
 
     def take(self) -> bool:
         """Reserve a place for one more task; false when the thread is ending already."""
@@ -41,6 +42,16 @@ class GossipThread:
         """Run a coroutine in the thread; needs a place from `take`."""
         token, nursery = self._ready.result()
         token.run_sync_soon(nursery.start_soon, self._run, run)
+
+    def _host(self) -> None:
+        try:
+            host(self._main)
+        except BaseException as error:
+            with self._lock:
+                self._running = -1
+            if self._ready.done():
+                raise
+            self._ready.set_exception(error)  # no descriptor was left for the loop, say
 
     async def _main(self) -> None:
         self._done = trio.Event()
@@ -64,14 +75,20 @@ _current_lock = threading.Lock()
 
 
 def spawn(run: Callable[[], Awaitable[None]]) -> None:
-    """Run a coroutine function in this process's gossip thread, which is started if there is none."""
+    """Run a coroutine function in this process's gossip thread, which is started if there is none.
+
+    Raises `OSError` when it cannot be started.
+    """
     global _current  # noqa: PLW0603  (one thread per process is the point)
-    with _current_lock:
-        if not _current.take():
-            _current = GossipThread()
-            _current.take()
-        thread = _current
-    thread.spawn(run)
+    try:
+        with _current_lock:
+            if not _current.take():
+                _current = GossipThread()
+                _current.take()
+            thread = _current
+        thread.spawn(run)
+    except RuntimeError as error:
+        raise OSError(EAGAIN, f"the gossip thread cannot be started ({error}): end other threads") from error
 
 
 def _after_fork() -> None:

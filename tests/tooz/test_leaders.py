@@ -117,6 +117,31 @@ def test_a_leader_that_was_taken_out_stands_again(site: Site) -> None:
     assert (len(first), len(second)) == (2, 1)
 
 
+def test_who_never_waits_is_elected_too(site: Site) -> None:
+    coordinator = site.started(b"a", leader="advisory")
+    told = Told()
+    coordinator.watch_elected_as_leader(GROUP, told)
+    wait_until(lambda: coordinator.run_watchers(timeout=0) or told, "it is elected")
+    assert len(told) == 1
+    coordinator.stand_down_group_leader(GROUP)
+    wait_until(lambda: coordinator.run_watchers(timeout=0) or len(told) == 2, "and again")
+
+
+def test_an_interrupt_loses_no_election(site: Site) -> None:
+    coordinator = site.started(b"a", leader="advisory")
+    told = Told()
+
+    def interrupt(event: object) -> None:
+        raise KeyboardInterrupt
+
+    coordinator.watch_elected_as_leader(b"first", interrupt)
+    coordinator.watch_elected_as_leader(b"second", told)
+    with pytest.raises(KeyboardInterrupt):
+        coordinator.run_watchers()
+    coordinator.run_watchers()
+    assert [event.group_id for event in told] == [b"second"]
+
+
 def test_of_two_processes_with_one_member_id_one_leads(site: Site) -> None:
     one, same = (site.started(b"a", leader="advisory") for _ in range(2))
     first, second = Told(), Told()
@@ -147,7 +172,9 @@ def test_an_election_keeps_to_the_time_limit(site: Site, monkeypatch: pytest.Mon
     thread.join(LIMIT)
     assert returned == [[]]
     monkeypatch.undo()
-    coordinator.run_watchers()
+    never._future.set_result(False)
+    for _ in range(2):
+        coordinator.run_watchers()
     assert len(told) == 1
 
 
