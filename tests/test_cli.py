@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import fcntl
 import json
 import os
 import queue
@@ -13,19 +14,23 @@ import subprocess
 import sys
 import threading
 import time
+from array import array
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from termios import FIONREAD
 from typing import IO, Any
 
 import click
 import pytest
+import trio
 from click.testing import CliRunner, Result
 from hypothesis import given
 from hypothesis import strategies as st
 
 import gossipgroups
 from gossipgroups import events
+from gossipgroups.cli import output
 from gossipgroups.cli.commands import gossipgroups as commands
 from gossipgroups.cli.connection import Connection, node_options, observer_options
 from gossipgroups.cli.ledger import KNOWN, Ledger, Told
@@ -544,9 +549,9 @@ def test_a_group_that_is_named_twice_is_joined_and_printed_once() -> None:
     twice = ("--group", "g", "--group", "g", "--watch", "g", "--watch", "g")
     with running("node", "--json", "--alone", "--member-id", "m", *twice) as node:
         node.event("OperationDone", operation="join", group_id="g")
-        status, _, errors = node.stop()
+        status, rest, errors = node.stop()
         assert (status, errors) == (0, "")
-        seen = [json.loads(line)["event"] for line in node.seen]
+        seen = [json.loads(line)["event"] for line in [*node.seen, *rest.splitlines()]]
         assert seen.count("MemberJoinedGroup") == 1
 
 
@@ -619,6 +624,48 @@ def test_a_node_whose_reader_is_gone_leaves() -> None:
             assert node.stderr.read() == ""
         finally:
             node.kill()
+
+
+def test_a_reader_that_does_not_read_holds_nothing_up() -> None:
+    """Its pipe is full, and stays so."""
+    reader, writer = os.pipe()
+    fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
+    arguments = [*RUN, "node", "--alone", "--stdin", "--json", "--cluster", "unread"]
+    with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=writer, text=True) as node:
+        try:
+            os.close(writer)
+            assert node.stdin is not None
+            node.stdin.writelines(f"create g{number}\n" for number in range(60))
+            node.stdin.flush()
+            waiting = array("i", [0])
+            wait_until(
+                lambda: fcntl.ioctl(reader, FIONREAD, waiting) == 0 and waiting[0] > 3000, "it is full"
+            )
+            node.send_signal(signal.SIGTERM)
+            assert node.wait(SECONDS) == 0
+        finally:
+            node.kill()
+            os.close(reader)
+
+
+async def test_lines_that_find_no_room_are_counted_and_the_others_come_in_order(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    reader, writer = os.pipe()
+    monkeypatch.setattr(output, "STDOUT", writer)
+    monkeypatch.setattr(output, "MOST_LINES", 5)
+    lines = output.Output()
+    for number in range(8):
+        lines.put(str(number), lambda count: f"{count} lost")
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(lines.run)
+        await lines.finish()
+        lines.put("more", lambda count: f"{count} lost")
+        await lines.finish()
+        nursery.cancel_scope.cancel()
+    os.close(writer)
+    assert os.read(reader, 1000).decode().split("\n")[:-1] == ["0", "1", "2", "3", "4", "3 lost", "more"]
+    os.close(reader)
 
 
 def test_an_observer_that_finds_nobody_says_so() -> None:

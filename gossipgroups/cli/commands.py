@@ -17,7 +17,6 @@ import click
 from gossipgroups import __version__
 from gossipgroups.cli.connection import Connection, node_options, observer_options
 from gossipgroups.cli.keys_commands import keygen, keys
-from gossipgroups.cli.lines import Printer
 from gossipgroups.cli.node import Plan, run_node
 from gossipgroups.cli.options import as_json_option
 from gossipgroups.cli.plan_command import plan
@@ -147,7 +146,7 @@ def node(  # noqa: PLR0913  (one argument an option)
         capabilities=_parse_json(capabilities),
         stdin=stdin,
     )
-    sys.exit(run(lambda: run_node(plan, connection, Printer(as_json))))
+    sys.exit(run(lambda: run_node(plan, connection, as_json)))
 
 
 @gossipgroups.command()

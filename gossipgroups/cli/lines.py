@@ -1,7 +1,7 @@
 """What `gossipgroups node` prints: one line for each thing that happens, for people or as a JSON object.
 
-Law: a line is complete or absent, and is flushed at once. Names come off the network: in text no character of
-theirs reaches the terminal as a control code, in JSON they are escaped. Bytes and ids are lower-case hex.
+Law: a line is complete or absent. Names come off the network: in text no character of theirs reaches the
+terminal as a control code, in JSON they are escaped. Bytes and ids are lower-case hex.
 """
 
 from __future__ import annotations
@@ -14,8 +14,7 @@ from dataclasses import fields
 from datetime import UTC, datetime
 from typing import Any
 
-import trio
-
+from gossipgroups.cli.output import Output
 from gossipgroups.events import Event
 from gossipgroups.ids import Address
 
@@ -46,24 +45,22 @@ TEXTS: Mapping[str, str] = {
 class Printer:
     """Prints lines to standard output. Used from one trio run."""
 
-    def __init__(self, as_json: bool) -> None:
+    def __init__(self, as_json: bool, output: Output) -> None:
         self._as_json = as_json
-        self.reader_gone = trio.Event()
-        """Set when nobody reads standard output any more."""
+        self._output = output
 
     def say(self, event: str, **values: Any) -> None:
         """Print a line about this command itself."""
-        line = self._json(event, values) if self._as_json else text_line(event, values)
-        if line is None or self.reader_gone.is_set():
-            return
-        try:
-            print(line, flush=True)
-        except BrokenPipeError:
-            self.reader_gone.set()
+        line = self._line(event, values)
+        if line is not None:
+            self._output.put(line, lambda count: self._line("EventsLost", {"count": count}))
 
     def tell(self, event: Event) -> None:
         """Print an event of the coordinator; also its callback for joins and leaves."""
         self.say(type(event).__name__, **{each.name: getattr(event, each.name) for each in fields(event)})
+
+    def _line(self, event: str, values: Fields) -> str | None:
+        return self._json(event, values) if self._as_json else text_line(event, values)
 
     @staticmethod
     def _json(event: str, values: Fields) -> str:

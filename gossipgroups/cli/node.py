@@ -19,6 +19,7 @@ from gossipgroups.cli.connection import Connection
 from gossipgroups.cli.held import group_rows, node_rows
 from gossipgroups.cli.lines import Printer
 from gossipgroups.cli.operations import Operation, carry_out, carry_out_line
+from gossipgroups.cli.output import Output
 from gossipgroups.cli.running import reader_gone
 from gossipgroups.coordinator import Coordinator
 from gossipgroups.events import MemberJoinedGroup, MemberLeftGroup
@@ -40,20 +41,24 @@ class Plan:
     stdin: bool = False
 
 
-async def run_node(plan: Plan, connection: Connection, printer: Printer) -> int:
+async def run_node(plan: Plan, connection: Connection, as_json: bool) -> int:
     """Run a node to its end; the exit status. Raises as `open_coordinator` and `join_group` do."""
     began = time.monotonic()
+    output = Output()
+    printer = Printer(as_json, output)
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async with trio.open_nursery() as nursery:
             life = trio.CancelScope()
             nursery.start_soon(_end_on_signal, signals, printer, life)
-            nursery.start_soon(_end_without_reader, printer, life)
+            nursery.start_soon(output.run)
+            nursery.start_soon(_end_without_reader, output, life)
             with life:
                 async with connection.open(plan.member_id) as coordinator:
                     await _live(coordinator, plan, connection.cluster, began, printer)
             printer.say("Stopped")
+            await output.finish()
             nursery.cancel_scope.cancel()
-    return reader_gone() if printer.reader_gone.is_set() else 0
+    return reader_gone() if output.reader_gone.is_set() else 0
 
 
 async def _end_on_signal(signals: AsyncIterator[int], printer: Printer, scope: trio.CancelScope) -> None:
@@ -63,8 +68,8 @@ async def _end_on_signal(signals: AsyncIterator[int], printer: Printer, scope: t
             scope.cancel()
 
 
-async def _end_without_reader(printer: Printer, scope: trio.CancelScope) -> None:
-    await printer.reader_gone.wait()
+async def _end_without_reader(output: Output, scope: trio.CancelScope) -> None:
+    await output.reader_gone.wait()
     scope.cancel()
 
 
