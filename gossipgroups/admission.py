@@ -14,8 +14,8 @@ to. No clock is compared, and nothing is kept of who is not heard.
 What was dropped leaves its highest number behind, for a while: of that sender, all up to it was seen.
 
 Fresh is what carries a good cookie, or answers a ping that is under way. A sender's place is the address of
-its register, or where it has sent a cookie back from that went to that address. Whoever must prove something
-is asked to, by a cookie.
+its register, or where it has sent a cookie back from that went to that address, or answered a ping that did.
+Whoever must prove something is asked to, by a cookie.
 
 Without keys a sender's address is anybody's word, and with keys that of a sender that no register names: a
 stranger may have brought its datagram. Until it has sent back a cookie from there, or answered a ping there,
@@ -54,6 +54,13 @@ class Answers(Protocol):
         """Whether it does."""
 
 
+class AnsweredAt(Protocol):
+    """Where the ping of ours went that a datagram answers, which went to its sender."""
+
+    def __call__(self, message: Message) -> Address | None:
+        """The address; `None` if it answers none."""
+
+
 class _Sender:
     """What is remembered of one node that was heard."""
 
@@ -78,6 +85,7 @@ class Admission:
         outbox: Outbox,
         random: Random,
         answers: Answers,
+        answered_at: AnsweredAt,
         *,
         sealed: bool,
     ) -> None:
@@ -86,6 +94,7 @@ class Admission:
         self._outbox = outbox
         self._sealed = sealed
         self._answers = answers
+        self._answered_at = answered_at
         self._cookies = Cookies(random)
         self._budget = Budget(COOKIES_A_SECOND, COOKIES_A_SECOND)
         self._senders: dict[NodeId, _Sender] = {}
@@ -178,7 +187,8 @@ class Admission:
             known = sender.place in (None, source)
             return known or proved is not None or self._answers(message)
         known = source == home or (sender.settled and source == sender.place)
-        return known or (proved is not None and proved.address == home)
+        reads_there = proved is not None and proved.address == home
+        return known or reads_there or self._answered_at(message) == home
 
     def _overhear(self, sender: _Sender | None, message: Message, source: Address) -> None:
         """A datagram for another node: its number is seen, and its sender is not moved by it."""

@@ -115,6 +115,7 @@ class Node:
             self._outbox,
             random,
             self._answers_us,
+            self._answered_at,
             sealed=seal.ring is not None,
         )
         self._learning = Learning(
@@ -319,6 +320,14 @@ class Node:
 
     def _age(self, register: Register) -> int:
         return self.state.tombstones.age(register, self._clock.now)
+
+    def _answered_at(self, message: Message) -> Address | None:
+        """Where the ping of ours went that this answers, as the node that was pinged."""
+        for section in message.sections:
+            if isinstance(section, Ack | Cookie):
+                pinged = self._prober.pinged(message.sender, section.number)
+                return pinged or self._contacts.pinged(section.number)
+        return None
 
     def _answers_us(self, message: Message) -> bool:
         """Whether this answers a ping of ours that is under way, and went to its sender."""

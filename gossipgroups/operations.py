@@ -137,6 +137,8 @@ class Operations:
             return
         for register in registers:
             self._apply(register)
+        if any(self._rules.is_ahead(register) for register in registers):
+            self._unconverged.add(number)
         self.outcomes.append(Applied(number))
         if isinstance(command, Settle):
             self._settling.append((number, command))

@@ -114,7 +114,8 @@ class Reconciler:
     def on_buckets(self, peer: Peer, section_untrusted: Buckets) -> None:
         """Note a request; it is answered by `flush`, when all that waits has been read."""
         mask, digests = section_untrusted
-        if mask.bit_count() * 8 == len(digests) and len(self._requests) < REQUESTS_A_TURN:
+        room = peer in self._requests or len(self._requests) < REQUESTS_A_TURN
+        if room and mask.bit_count() * 8 == len(digests):
             self._requests[peer] = section_untrusted
 
     def on_hashes(self, peer: Peer, section_untrusted: Hashes) -> None:
@@ -139,7 +140,8 @@ class Reconciler:
             self._requests = {each: what for each, what in self._requests.items() if self._is_proved(each)}
             self._listings = {each: what for each, what in self._listings.items() if self._is_proved(each)}
             if not self._looks.spend(len(self._replica.by_hash), now):
-                return  # they wait for a later turn, which looks for all of them together
+                self._listings = {}
+                return  # the requests wait for a later turn, which looks for all of them together
             mine = self._by_bucket()
             for peer, request in self._requests.items():
                 if self._answers.ready_at(1, now) > now:

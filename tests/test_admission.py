@@ -110,8 +110,10 @@ class Rig:
             self.replica.merge(a_node(number))
         self.outbox = Outbox(ME, TaggedSeal(CLUSTER))
         self.awaited: set[int] = set()
+        self.went: Address | None = None
+        """Where the pings of these numbers went, if not home."""
         self.admission = Admission(
-            ME, self.replica, self.outbox, random.Random(1), self._answers, sealed=sealed
+            ME, self.replica, self.outbox, random.Random(1), self._answers, self._answered_at, sealed=sealed
         )
         self.numbers = dict.fromkeys(range(STRANGERS + 10), 0)
 
@@ -119,6 +121,11 @@ class Rig:
         return any(
             isinstance(each, Ack | Cookie) and each.number in self.awaited for each in message.sections
         )
+
+    def _answered_at(self, message: Message) -> Address | None:
+        home = self.replica.nodes.get(message.sender)
+        at = self.went or (None if home is None else home.address)
+        return at if self._answers(message) else None
 
     def asked(self) -> list[Peer]:
         """Who was asked for proof since the last look."""
@@ -179,7 +186,7 @@ def test_a_sender_is_heard_from_home_and_from_elsewhere_with_proof_from_home_onl
     assert rig.give(1, source=an_address(1), now=2.0) is None
     elsewhere = rig.admission._cookies.make(Peer(an_id(1), an_address(50)), 2.0)
     assert rig.give(1, Proof(elsewhere), source=an_address(50), now=2.0) == "elsewhere"
-    rig.awaited = {5}
+    rig.awaited, rig.went = {5}, an_address(50)
     assert rig.give(1, Ack(5, 0), source=an_address(50), now=2.0) == "elsewhere"
     cookie = rig.admission._cookies.make(a_peer(1), 2.0)
     assert rig.give(1, Proof(cookie), source=an_address(50), now=2.0) is None
@@ -325,6 +332,43 @@ def test_whoever_is_to_prove_itself_is_asked_at_home_once_a_second_though_it_was
         for _ in range(3):
             assert rig.give(1, Nack(1), source=an_address(9), now=now) == "elsewhere"
     assert rig.asked() == [a_node(1).peer] * 2
+
+
+def test_an_answer_from_elsewhere_to_a_ping_that_went_home_is_heard() -> None:
+    rig = Rig()
+    away = an_address(9)
+    assert rig.give(1, Ack(5, 0), source=away) == "elsewhere"
+    rig.awaited.add(5)
+    assert rig.give(1, Ack(5, 0), source=away) is None
+    rig.awaited.clear()
+    assert rig.give(1, Nack(1), source=away) is None, "that is its place now"
+
+
+class Moved(Wire):
+    """Some nodes send from another address than that of their register."""
+
+    def __init__(self) -> None:
+        super().__init__(0)
+        self.sends_from: dict[Address, Address] = {}
+
+    def _push(self, at: float, node: Node, datagram: bytes | None, address: Address) -> None:
+        super()._push(at, node, datagram, self.sends_from.get(address, address))
+
+
+def test_who_sends_from_elsewhere_and_must_have_proof_of_all_hears_who_joins_and_is_heard() -> None:
+    wire = Moved()
+    seed = wire.add()
+    one = wire.add(seeds=[seed])
+    wire.run(5)
+    wire.sends_from = {one.state.own.address: an_address(900)}
+    wire.run(20)
+    for node in wire.nodes:
+        node._admission._dropped = True
+    other = wire.add(seeds=[seed])
+    wire.run(60)
+    wire.crash(seed)
+    wire.run(30)
+    assert [len(node.state.live) for node in (one, other)] == [2, 2]
 
 
 def test_two_that_have_forgotten_each_other_do_not_question_each_other_for_ever() -> None:

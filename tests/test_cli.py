@@ -648,6 +648,51 @@ def test_a_reader_that_does_not_read_holds_nothing_up() -> None:
             os.close(reader)
 
 
+def test_a_slow_reader_of_a_pipe_that_does_not_block_loses_nothing() -> None:
+    reader, writer = os.pipe()
+    fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
+    os.set_blocking(writer, False)
+    arguments = [*RUN, "node", "--alone", "--stdin", "--json", "--cluster", "slow"]
+    with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=writer, text=True) as node:
+        try:
+            os.close(writer)
+            assert node.stdin is not None
+            node.stdin.writelines(f"create g{number}\n" for number in range(60))
+            node.stdin.flush()
+            waiting = array("i", [0])
+            wait_until(
+                lambda: not fcntl.ioctl(reader, FIONREAD, waiting) and waiting[0] > 300, "it has begun"
+            )
+            with os.fdopen(reader) as lines:
+                for line in lines:
+                    if json.loads(line).get("group_id") == "g59":
+                        break
+                node.send_signal(signal.SIGTERM)
+                assert json.loads(list(lines)[-1])["event"] == "Stopped"
+            assert node.wait(SECONDS) == 0
+        finally:
+            node.kill()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no full device here")
+def test_an_output_that_cannot_be_written_is_an_error() -> None:
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        arguments = [*RUN, "node", "--alone", "--json"]
+        done = subprocess.run(
+            arguments, stdout=full, stderr=subprocess.PIPE, text=True, timeout=SECONDS, check=False
+        )
+    assert (done.returncode, done.stderr) == (1, "Error: No space left on device\n")
+
+
+def test_without_a_standard_output_a_node_runs_all_the_same() -> None:
+    script = "import os, sys; os.close(1); os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
+    arguments = [sys.executable, "-c", script, "-m", "gossipgroups.cli", "node", "--alone", "--stdin"]
+    done = subprocess.run(
+        arguments, input="create g\n", capture_output=True, text=True, timeout=SECONDS, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 async def test_lines_that_find_no_room_are_counted_and_the_others_come_in_order(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -655,12 +700,13 @@ async def test_lines_that_find_no_room_are_counted_and_the_others_come_in_order(
     monkeypatch.setattr(output, "STDOUT", writer)
     monkeypatch.setattr(output, "MOST_LINES", 5)
     lines = output.Output()
+    lines.lost = lambda count: f"{count} lost"
     for number in range(8):
-        lines.put(str(number), lambda count: f"{count} lost")
+        lines.put(str(number))
     async with trio.open_nursery() as nursery:
         nursery.start_soon(lines.run)
         await lines.finish()
-        lines.put("more", lambda count: f"{count} lost")
+        lines.put("more")
         await lines.finish()
         nursery.cancel_scope.cancel()
     os.close(writer)

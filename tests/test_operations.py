@@ -259,6 +259,8 @@ def test_a_member_that_was_put_into_a_life_of_the_group_yet_to_come_can_be_taken
         queue.operations.submit(Join("g", "a", NOTHING))
         number = queue.operations.submit(leave)
         assert Applied(number) in queue.run()
+        queue.operations.reported("g", True)
+        assert Done(number, False) in queue.outcomes(), "nobody can say when all have it"
         queue.state.merge(GroupRegister("g", 3), 0.0)
         assert not queue.state.views["g"]
 

@@ -48,12 +48,13 @@ class Printer:
     def __init__(self, as_json: bool, output: Output) -> None:
         self._as_json = as_json
         self._output = output
+        output.lost = lambda count: self._line("EventsLost", {"count": count})
 
     def say(self, event: str, **values: Any) -> None:
         """Print a line about this command itself."""
         line = self._line(event, values)
         if line is not None:
-            self._output.put(line, lambda count: self._line("EventsLost", {"count": count}))
+            self._output.put(line)
 
     def tell(self, event: Event) -> None:
         """Print an event of the coordinator; also its callback for joins and leaves."""

@@ -51,14 +51,16 @@ async def run_node(plan: Plan, connection: Connection, as_json: bool) -> int:
             life = trio.CancelScope()
             nursery.start_soon(_end_on_signal, signals, printer, life)
             nursery.start_soon(output.run)
-            nursery.start_soon(_end_without_reader, output, life)
+            nursery.start_soon(_end_with_output, output, life)
             with life:
                 async with connection.open(plan.member_id) as coordinator:
                     await _live(coordinator, plan, connection.cluster, began, printer)
             printer.say("Stopped")
             await output.finish()
             nursery.cancel_scope.cancel()
-    return reader_gone() if output.reader_gone.is_set() else 0
+    if output.failure is not None:
+        raise output.failure
+    return reader_gone() if output.over.is_set() else 0
 
 
 async def _end_on_signal(signals: AsyncIterator[int], printer: Printer, scope: trio.CancelScope) -> None:
@@ -68,8 +70,8 @@ async def _end_on_signal(signals: AsyncIterator[int], printer: Printer, scope: t
             scope.cancel()
 
 
-async def _end_without_reader(output: Output, scope: trio.CancelScope) -> None:
-    await output.reader_gone.wait()
+async def _end_with_output(output: Output, scope: trio.CancelScope) -> None:
+    await output.over.wait()
     scope.cancel()
 
 

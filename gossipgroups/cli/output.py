@@ -7,8 +7,10 @@ bounded: lines that find no room are counted. A reader that reads no more keeps 
 from __future__ import annotations
 
 import os
+import sys
 from collections import deque
 from collections.abc import Callable
+from select import select
 
 import trio
 
@@ -23,43 +25,48 @@ class Output:
     """The lines that wait for the reader of standard output. Used from one trio run."""
 
     def __init__(self) -> None:
-        self.reader_gone = trio.Event()
-        """Set when nobody reads standard output any more."""
+        self.over = trio.Event()
+        """Set when nothing can be written any more."""
+        self.failure: OSError | None = None
+        """Why, unless nobody reads it."""
+        self.lost: Callable[[int], str | None] = lambda count: None
+        """Words that so many lines were lost."""
+        self._closed = sys.stdout is None  # its descriptor may be another file's
         self._lines: deque[str] = deque()
         self._lost = 0
         self._arrived = trio.Event()
         self._idle = trio.Event()
 
-    def put(self, line: str, lost: Callable[[int], str | None]) -> None:
-        """Print a line, soon. `lost` words that so many before it were lost."""
-        if self.reader_gone.is_set():
+    def put(self, line: str) -> None:
+        """Print a line, soon."""
+        if self._closed or self.over.is_set():
             return
         if len(self._lines) >= MOST_LINES:
             self._lost += 1
             return
-        if self._lost:
-            told, self._lost = lost(self._lost), 0
-            if told is not None:
-                self._lines.append(told)
         self._lines.append(line)
         self._arrived.set()
         if self._idle.is_set():
             self._idle = trio.Event()
 
     async def run(self) -> None:
-        """Write what is put, until nobody reads any more."""
-        while not self.reader_gone.is_set():
+        """Write what is put, for as long as it can be."""
+        while not self.over.is_set():
             self._arrived = trio.Event()
             if not self._lines:
                 self._idle.set()
                 await self._arrived.wait()
             lines = [self._lines.popleft() for _ in range(len(self._lines))]
+            if self._lost:
+                told, self._lost = self.lost(self._lost), 0
+                lines += [] if told is None else [told]
             data = "".join(f"{line}\n" for line in lines).encode("utf-8", "surrogateescape")
             try:
                 # A thread that may be left behind, and no lock of sys.stdout that it could hold when we end.
                 await trio.to_thread.run_sync(_write, data, abandon_on_cancel=True)
-            except OSError:
-                self.reader_gone.set()
+            except OSError as error:
+                self.failure = None if isinstance(error, BrokenPipeError) else error
+                self.over.set()
         self._idle.set()
 
     async def finish(self) -> None:
@@ -70,4 +77,7 @@ class Output:
 
 def _write(data: bytes) -> None:
     while data:
-        data = data[os.write(STDOUT, data) :]
+        try:
+            data = data[os.write(STDOUT, data) :]
+        except BlockingIOError:
+            select([], [STDOUT], [])

@@ -116,6 +116,12 @@ class Rules:
             self._check_room(register)
         return registers
 
+    def is_ahead(self, register: Register) -> bool:
+        """Whether this is of a life of its group that is on its way: nobody can say when all have it."""
+        return isinstance(register, PresenceRegister) and register.epoch > epoch_of(
+            self._replica, register.group
+        )
+
     def _check_room(self, register: Register) -> None:
         replica = self._replica
         if isinstance(register, PresenceRegister) and register.capabilities is not None and replica.aside:

@@ -18,7 +18,7 @@ from tooz.coordination import EventCallback
 
 from gossipgroups.blocking import BlockingCoordinator, Request
 from gossipgroups.errors import GroupNotCreated, MemberAlreadyJoined, MemberNotJoined
-from gossipgroups.ids import encode_name
+from gossipgroups.ids import decode_name, encode_name
 from gossipgroups.tooz.results import seconds_until
 
 PREFIX = "tooz.leader/"
@@ -46,17 +46,22 @@ class Election:
         Waits for others to know of it until that moment; later it is a matter of the next election. What is
         not taken from the callbacks is given again by the next.
         """
+        self._due = deque(
+            (callback, event)
+            for callback, event in self._due
+            if callback in watched.get(decode_name(event.group_id), ())
+        )
         for group, callbacks in watched.items():
             if group not in self._leads and not self._stand(group, until):
                 continue  # who claims before that is told may not be alone with the claim
             if not self._is_leader(group):
                 self._leads.discard(group)
             elif group not in self._leads:
-                self._leads.add(group)
                 event = coordination.LeaderElected(
                     encode_name(group), encode_name(self._coordinator.member_id)
                 )
                 self._due += [(callback, event) for callback in callbacks]
+                self._leads.add(group)
         return self._told()
 
     def withdraw(self, group: str) -> bool:
@@ -64,8 +69,6 @@ class Election:
         led = self._is_leader(group)
         self._leads.discard(group)
         self._asked.pop(group, None)
-        name = encode_name(group)
-        self._due = deque(each for each in self._due if each[1].group_id != name)
         if self._stands(group):
             with suppress(GroupNotCreated, MemberNotJoined):
                 self._coordinator.leave_group(PREFIX + group).get()
@@ -90,7 +93,9 @@ class Election:
 
     def _told(self) -> Iterator[tuple[EventCallback[Any], coordination.LeaderElected]]:
         while self._due:
-            yield self._due.popleft()
+            callback, event = self._due.popleft()
+            if decode_name(event.group_id) in self._leads:
+                yield callback, event
 
     def _stands(self, group: str) -> bool:
         try:

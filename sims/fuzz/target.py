@@ -153,7 +153,7 @@ class Target:
         )
         known: list[Register] = [
             NodeRegister(each, 0, Status.ALIVE, Address(f"10.0.0.{place}", 7946), f"n{place}")
-            for place, each in enumerate(IDS[:4])
+            for place, each in enumerate(IDS[1:4], 1)
         ]
         known += [GroupRegister("g", 1), PresenceRegister("g", "a", 1, IDS[1], 1, b"\xc0")]
         charge = Accusations([Accusation(IDS[2], 0, IDS[1], 0)])

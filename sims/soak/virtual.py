@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from gossipgroups.admission import STRANGERS
 from gossipgroups.config import Config
 from gossipgroups.contacts import PENDING
+from gossipgroups.groups.forgetting import SLACK
 from gossipgroups.snapshot import Snapshot
 from gossipgroups.testing.latency import LogNormal
 from gossipgroups.testing.medium import Line
@@ -33,9 +34,12 @@ VIEWS_NAME = "views of a snapshot"
 BOUNDED = {
     "_contacts._pending": Tolerance(0, 0, 0, 0, PENDING),
     "_admission._floors": Tolerance(0, 0, 0, 0, STRANGERS),
+    "_admission._asked": Tolerance(0, 0, 0, 0, STRANGERS),
+    "state.tombstones._queue": Tolerance(0.5, SLACK, 0.5, SLACK),
 }
 """What is remembered until there is so much of it: pings of seeds and of the dead that were never answered,
-and the highest numbers of senders that were forgotten."""
+the highest numbers of senders that were forgotten, and who was asked at home. And what is cleared away when
+there is much of it."""
 OFFSET = 0.5
 """Samples are taken so many seconds after anything was done on purpose, when it is over."""
 MUST_OCCUR = (

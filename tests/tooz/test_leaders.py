@@ -142,6 +142,27 @@ def test_an_interrupt_loses_no_election(site: Site) -> None:
     assert [event.group_id for event in told] == [b"second"]
 
 
+def test_an_election_that_was_lost_meanwhile_is_not_told(site: Site) -> None:
+    coordinator = site.started(b"b", leader="advisory")
+    told = Told()
+
+    def interrupt(event: object) -> None:
+        raise KeyboardInterrupt
+
+    coordinator.watch_elected_as_leader(b"first", interrupt)
+    coordinator.watch_elected_as_leader(GROUP, told)
+    with pytest.raises(KeyboardInterrupt):
+        coordinator.run_watchers()
+    other = site.started(b"a", leader="advisory")
+    other_told = Told()
+    site.seed.leave_group(PREFIX + GROUP.decode(), "b").get(LIMIT)
+    other.watch_elected_as_leader(GROUP, other_told)
+    other.run_watchers()
+    assert len(other_told) == 1
+    coordinator.run_watchers()
+    assert len(told) == 0
+
+
 def test_of_two_processes_with_one_member_id_one_leads(site: Site) -> None:
     one, same = (site.started(b"a", leader="advisory") for _ in range(2))
     first, second = Told(), Told()
