@@ -48,17 +48,15 @@ ASK_AGAIN = 1.0
 
 
 class Answers(Protocol):
-    """Whether a datagram answers a ping of ours that is under way, and was sent to its sender."""
+    """Pings of ours that are under way."""
 
-    def __call__(self, message: Message) -> bool:
-        """Whether it does."""
+    def is_answer(self, message: Message) -> bool:
+        """Whether a datagram answers one that went to its sender, or by way of it."""
+        ...
 
-
-class AnsweredAt(Protocol):
-    """Where the ping of ours went that a datagram answers, which went to its sender."""
-
-    def __call__(self, message: Message) -> Address | None:
-        """The address; `None` if it answers none."""
+    def pinged_at(self, message: Message) -> Address | None:
+        """Where the one went that a datagram answers; `None` if it answers none."""
+        ...
 
 
 class _Sender:
@@ -85,7 +83,6 @@ class Admission:
         outbox: Outbox,
         random: Random,
         answers: Answers,
-        answered_at: AnsweredAt,
         *,
         sealed: bool,
     ) -> None:
@@ -94,7 +91,6 @@ class Admission:
         self._outbox = outbox
         self._sealed = sealed
         self._answers = answers
-        self._answered_at = answered_at
         self._cookies = Cookies(random)
         self._budget = Budget(COOKIES_A_SECOND, COOKIES_A_SECOND)
         self._senders: dict[NodeId, _Sender] = {}
@@ -131,7 +127,7 @@ class Admission:
             return
         proved = self._proved(message, source, now)
         if sender is None:
-            fresh = proved is not None or self._answers(message)
+            fresh = proved is not None or self._answers.is_answer(message)
             if self._must_prove(message.sender) and not fresh:
                 self._ask(Peer(message.sender, source), message, room, now)
                 raise BadPacket(UNPROVED)
@@ -185,10 +181,10 @@ class Admission:
         """
         if home is None:
             known = sender.place in (None, source)
-            return known or proved is not None or self._answers(message)
+            return known or proved is not None or self._answers.is_answer(message)
         known = source == home or (sender.settled and source == sender.place)
         reads_there = proved is not None and proved.address == home
-        return known or reads_there or self._answered_at(message) == home
+        return known or reads_there or self._answers.pinged_at(message) == home
 
     def _overhear(self, sender: _Sender | None, message: Message, source: Address) -> None:
         """A datagram for another node: its number is seen, and its sender is not moved by it."""

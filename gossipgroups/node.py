@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from gossipgroups.admission import Admission
+from gossipgroups.answers import Answers
 from gossipgroups.clock import StallClock
 from gossipgroups.config import Config
 from gossipgroups.contacts import Contacts
@@ -38,7 +39,7 @@ from gossipgroups.swim.parts import Part
 from gossipgroups.swim.probe import Purpose
 from gossipgroups.wire.codec import pack_section
 from gossipgroups.wire.header import Message
-from gossipgroups.wire.messages import ROOT, Ack, Cookie, Nack, NotMe, Ping, Proof, Rumours
+from gossipgroups.wire.messages import ROOT, Ping, Proof, Rumours
 from gossipgroups.wire.outbox import Outbox
 from gossipgroups.wire.seal import KeyedSeal, Seal
 
@@ -114,8 +115,7 @@ class Node:
             state.replica,
             self._outbox,
             random,
-            self._answers_us,
-            self._answered_at,
+            Answers(self._prober, self._contacts),
             sealed=seal.ring is not None,
         )
         self._learning = Learning(
@@ -320,23 +320,3 @@ class Node:
 
     def _age(self, register: Register) -> int:
         return self.state.tombstones.age(register, self._clock.now)
-
-    def _answered_at(self, message: Message) -> Address | None:
-        """Where the ping of ours went that this answers, as the node that was pinged."""
-        for section in message.sections:
-            if isinstance(section, Ack | Cookie):
-                pinged = self._prober.pinged(message.sender, section.number)
-                return pinged or self._contacts.pinged(section.number)
-        return None
-
-    def _answers_us(self, message: Message) -> bool:
-        """Whether this answers a ping of ours that is under way, and went to its sender."""
-        for section in message.sections:
-            match section:
-                case Ack(number) | Nack(number) | Cookie(number):
-                    if self._contacts.awaits(number) or self._prober.expects(message.sender, number):
-                        return True
-                case NotMe(number):
-                    if self._prober.awaits(number):
-                        return True
-        return False

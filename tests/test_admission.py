@@ -112,20 +112,18 @@ class Rig:
         self.awaited: set[int] = set()
         self.went: Address | None = None
         """Where the pings of these numbers went, if not home."""
-        self.admission = Admission(
-            ME, self.replica, self.outbox, random.Random(1), self._answers, self._answered_at, sealed=sealed
-        )
+        self.admission = Admission(ME, self.replica, self.outbox, random.Random(1), self, sealed=sealed)
         self.numbers = dict.fromkeys(range(STRANGERS + 10), 0)
 
-    def _answers(self, message: Message) -> bool:
+    def is_answer(self, message: Message) -> bool:
         return any(
             isinstance(each, Ack | Cookie) and each.number in self.awaited for each in message.sections
         )
 
-    def _answered_at(self, message: Message) -> Address | None:
+    def pinged_at(self, message: Message) -> Address | None:
         home = self.replica.nodes.get(message.sender)
         at = self.went or (None if home is None else home.address)
-        return at if self._answers(message) else None
+        return at if self.is_answer(message) else None
 
     def asked(self) -> list[Peer]:
         """Who was asked for proof since the last look."""

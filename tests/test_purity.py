@@ -50,7 +50,7 @@ LAYERS = [
     ["gossipgroups.url"],
     ["gossipgroups.node", "gossipgroups.plan", "gossipgroups.snapshot"],
     ["gossipgroups.reception"],
-    ["gossipgroups.learning", "gossipgroups.settling"],
+    ["gossipgroups.answers", "gossipgroups.learning", "gossipgroups.settling"],
     [
         "gossipgroups.admission",
         "gossipgroups.contacts",
