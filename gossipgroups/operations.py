@@ -90,6 +90,7 @@ class Operations:
             if holder is not None and holder not in self._verdicts:
                 if self._challenged != holder:
                     self._challenged = holder
+                    self._verdicts.clear()  # whoever held it before may be back by the time it holds it again
                     self._challenge(holder)
                 return
             self._queue.popleft()

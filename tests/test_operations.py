@@ -243,6 +243,22 @@ def test_settling_waits_behind_a_wanted_member_id() -> None:
     assert queue.outcomes() == [Done(join, True), Done(settle, True)]
 
 
+def test_a_verdict_counts_only_for_as_long_as_that_node_holds_the_member_id() -> None:
+    queue = Queue(EXISTS, a_presence("g", "a", OTHER))
+    number = queue.operations.submit(Join("g", "a", NOTHING))
+    assert queue.run() == []
+    queue.operations.challenged(an_id(OTHER), False)
+    queue.state.merge(a_node(OTHER + 1), 0.0)
+    queue.state.merge(a_presence("g", "a", OTHER + 1, clock=5), 0.0)
+    assert queue.run() == []
+    queue.state.merge(a_presence("g", "a", OTHER, clock=6), 0.0)
+    assert queue.run() == [], "it is back, and asked again"
+    queue.operations.challenged(an_id(OTHER), True)
+    (refused,) = queue.run()
+    assert isinstance(refused, Refused)
+    assert refused.number == number
+
+
 def test_settling_that_waits_its_turn_is_refused_with_the_others() -> None:
     queue = Queue(EXISTS, a_presence("g", "a", OTHER))
     numbers = [queue.operations.submit(each) for each in (Join("g", "a", NOTHING), Settle())]
