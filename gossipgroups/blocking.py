@@ -119,6 +119,7 @@ class BlockingCoordinator(Door):
         with self._lock:
             self._check_started()
             self._link.check_process()
+            self._callbacks.stopping = True
             self._started = False
             try:
                 self._link.stop().result(self._settings.config.leave_timeout + START_MARGIN)

@@ -38,6 +38,8 @@ class Callbacks:
         self._lost = False
         self._behind: tuple[list[Watch], Snapshot] | None = None
         self._closed = False
+        self.stopping = False
+        """Whether the coordinator stops, so that what callbacks ask of it fails."""
         self._arrived = threading.Condition()
         self._running = threading.RLock()
 
@@ -48,6 +50,7 @@ class Callbacks:
         no more: its events are numbered as those of the new run are.
         """
         with self._arrived:
+            self.stopping = False
             self._read = read
             self._waiting.clear()
             self._lost = False
@@ -92,7 +95,7 @@ class Callbacks:
                 except (
                     BaseException
                 ) as error:  # SystemExit too: the thread serves the other callbacks as well
-                    if self._closed and isinstance(error, CoordinatorClosed):
+                    if (self._closed or self.stopping) and isinstance(error, CoordinatorClosed):
                         logger.debug("callback %r was at work when its coordinator stopped", watch.callback)
                     else:
                         logger.exception("callback %r failed on %r", watch.callback, event)

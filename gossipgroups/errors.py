@@ -53,7 +53,7 @@ class MemberAlreadyJoined(GossipError):
     def __init__(self, group_id: str, member_id: str) -> None:
         super().__init__(
             f"member {member_id!r} is in group {group_id!r} already, held by a live node: "
-            "leave first, or use another member id"
+            "use another member id, or join when it has left"
         )
         self.group_id = group_id
         self.member_id = member_id

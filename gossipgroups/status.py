@@ -17,6 +17,10 @@ class Status(IntEnum):
     DEAD = 2
     LEFT = 3
 
+    def __str__(self) -> str:
+        """Its name in lower case, as on the command line."""
+        return self.name.lower()
+
     @property
     def live(self) -> bool:
         """Whether a node of this status is counted in the live set: alive, or only suspected."""

@@ -644,6 +644,22 @@ def test_a_stop_that_is_interrupted_ends_the_callbacks_all_the_same(monkeypatch:
         assert link.stop().result(LIMIT) is True
 
 
+def test_callbacks_that_ask_a_coordinator_while_it_stops_fail_without_a_word(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    asked: list[object] = []
+    for _ in range(5):
+        with cluster(1) as (a,):
+            a.join_group("workers", create=True).get(LIMIT)
+
+            def ask(event: object, a: BlockingCoordinator = a) -> None:
+                asked.append(event)
+                a.get_members("workers").get(LIMIT)
+
+            a.watch_leave_group("workers", ask)
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
 def test_what_a_callback_could_not_do_elsewhere_is_on_the_log(caplog: pytest.LogCaptureFixture) -> None:
     other = get_coordinator("gossip:///blocking-other", "other")
     with cluster(1) as (a,):

@@ -137,6 +137,8 @@ def node(  # noqa: PLR0913  (one argument an option)
         if context.get_parameter_source("seeds") is click.core.ParameterSource.COMMANDLINE:
             raise click.UsageError("--alone looks for nobody, --seeds for somebody: give one of them")
         connection = connection.without_seeds()
+    if capabilities is not None and not groups:
+        raise click.UsageError("--capabilities are of this member in a group: name one with --group")
     if stdin and sys.stdin is None:
         raise click.UsageError("--stdin: standard input is closed")
     plan = Plan(

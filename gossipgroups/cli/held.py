@@ -36,7 +36,7 @@ def member_rows(coordinator: Coordinator, group: str) -> list[Fields]:
                     "capabilities": plain(info.capabilities),
                     "node_id": info.node_id.hex(),
                     "address": str(info.address),
-                    "status": status[info.node_id].name.lower() if info.node_id in status else "alive",
+                    "status": str(status[info.node_id]) if info.node_id in status else "alive",
                 }
             )
     return rows
@@ -49,7 +49,7 @@ def node_rows(coordinator: Coordinator) -> list[Fields]:
             "node_id": each.node_id.hex(),
             "name": each.name,
             "address": str(each.address),
-            "status": each.status.name.lower(),
+            "status": str(each.status),
             "incarnation": each.incarnation,
             "key_ids": list(each.key_ids),
             "live": each.status.live,

@@ -74,7 +74,7 @@ async def _observe(connection: Connection, read: Read) -> list[Fields]:
         if not any(each.status.live and each.node_id != own for each in coordinator.nodes()):
             raise GossipError(
                 f"no other node of cluster {connection.cluster!r} was found: start one with "
-                "'gossipgroups node', or name one with --seeds host:port"
+                "'gossipgroups node', or name one with --seeds host:port; --keys must be the same there"
             )
         return [row for row in read(coordinator) if row.get("node_id") != own.hex()]
 
