@@ -273,7 +273,8 @@ def test_an_observer_does_not_take_the_port_of_the_node_beside_it() -> None:
     ("arguments", "said"),
     [
         (("node", "--alone", "--seeds", "127.0.0.1:1"), "--alone"),
-        (("node", "--capabilities", "{"), "not JSON"),
+        (("node", "--group", "g", "--capabilities", "{"), "not JSON"),
+        (("node", "--capabilities", "{}"), "name one with --group"),
         (("node", "--preset", "moon"), "moon"),
         (("demo", "--nodes", "2"), "3<=x<=64"),
         (("members",), "GROUP"),
