@@ -29,7 +29,7 @@ from sims.experiments.experiment import (
     read_rows,
     write_rows,
 )
-from sims.experiments.journal import CASES, OtherRun
+from sims.experiments.journal import CASES, Journal, OtherRun
 from sims.sweep import CaseFailed, Where
 from tests.tiny_experiment import EXPERIMENT, Case, run
 
@@ -207,6 +207,31 @@ def test_nobody_goes_on_from_changes_that_no_commit_holds(
     break_off(tmp_path)
     with pytest.raises(OtherRun, match="the tree has changes"):
         resumed(tmp_path)
+
+
+def test_nobody_goes_on_outside_of_a_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(experiment, "_commit", lambda: None)
+    break_off(tmp_path)
+    with pytest.raises(OtherRun, match="outside of a checkout"):
+        resumed(tmp_path)
+
+
+@pytest.mark.usefixtures("commit")
+def test_a_run_that_was_broken_off_as_it_ended_only_ends(tmp_path: Path) -> None:
+    EXPERIMENT.carry_out(QUICK, Where(), tmp_path / "whole")
+    broken = tmp_path / "broken"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Journal, "end", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            EXPERIMENT.carry_out(QUICK, Where(), broken)
+    (broken / RUN).write_text("{")
+    rows, ran = resumed(broken)
+    assert (rows, ran) == (read_rows(tmp_path / "whole" / ROWS), [])
+    assert json.loads((broken / RUN).read_text())["cases"] == 6
+
+
+def interrupt(journal: Journal) -> None:
+    raise KeyboardInterrupt
 
 
 @pytest.mark.usefixtures("commit")

@@ -25,7 +25,7 @@ import click
 from rich.console import Console
 
 import gossipgroups
-from sims.experiments.journal import Journal, check_same, read_facts
+from sims.experiments.journal import CASES, Journal, check_same, read_facts
 from sims.sweep import Where, options, sweep
 from sims.tables import Cell, Table
 
@@ -79,7 +79,7 @@ class Experiment:
         """
         cases = self.cases(scale)
         facts = self._facts(scale, len(cases))
-        if resume and (folder / RUN).is_file():
+        if resume and (folder / RUN).is_file() and not (folder / CASES).exists():
             check_same(folder / RUN, read_facts(folder / RUN), facts)
             return read_rows(folder / ROWS)
         folder.mkdir(parents=True, exist_ok=True)
@@ -98,7 +98,9 @@ class Experiment:
         (folder / TABLES).write_text("\n".join(each.markdown() for each in self.tables(rows)), "utf-8")
         self.save_plot(rows, folder / PLOT)
         facts["seconds"] = round(journal.seconds, 1)
-        (folder / RUN).write_text(json.dumps(facts, indent=1) + "\n", "utf-8")
+        unfinished = folder / f"{RUN}.new"
+        unfinished.write_text(json.dumps(facts, indent=1) + "\n", "utf-8")
+        unfinished.replace(folder / RUN)
         journal.end()
         return rows
 

@@ -86,7 +86,9 @@ def check_same(path: Path, found: Mapping[str, Any], facts: Mapping[str, Any]) -
         for key, value in facts.items()
         if found.get(key) != value
     ]
-    if str(facts.get("commit")).endswith(DIRTY):
+    if facts.get("commit") is None:
+        differ.append("outside of a checkout nobody can tell whether the program is still the same")
+    elif facts["commit"].endswith(DIRTY):
         differ.append(
             "the tree has changes that no commit holds, and nobody can tell whether it had the same then"
         )

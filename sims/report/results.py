@@ -79,4 +79,5 @@ def _read(experiment: Experiment, place: Path) -> Found:
 def _facts(run: dict[str, Any]) -> str:
     seconds = run["seconds"]
     took = f"{seconds / 60:.0f} minutes" if seconds >= 120 else f"{seconds:.0f} seconds"
-    return f"gossipgroups {run['version']}, CPython {run['python']}, {run['cases']:,} cases, {took}"
+    commit = f", commit {run['commit']}" if run.get("commit") else ""
+    return f"gossipgroups {run['version']}{commit}, CPython {run['python']}, {run['cases']:,} cases, {took}"
