@@ -284,6 +284,7 @@ class Node:
             self._prober.deadline(now),
             self._detector.deadline,
             self._convergence.deadline,
+            self._reconciler.deadline(now),
             self._contacts.deadline,
             self._reports.deadline,
             self.state.tombstones.deadline,

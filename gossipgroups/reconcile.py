@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from math import inf
 
 from gossipgroups.budget import Budget
 from gossipgroups.config import Config
@@ -35,8 +36,10 @@ HASHES_EACH = 120
 _BOUNDS = 3
 """What the bounds of an interval cost, in hashes."""
 REPAIR_ROOM = ROOM - 16
-REQUESTS_A_TURN = 1024
-"""Requests that one turn answers; more are the asker's to repeat."""
+REQUESTS = 1024
+"""Requests that wait to be answered; more are the asker's to repeat."""
+ANSWERS_A_TURN = 1024
+"""Datagrams that answer others in one turn: the rest waits for the next, so that acks go out in between."""
 ANSWERS_A_SECOND, ANSWERS_AT_ONCE = 640.0, 32_768.0
 """Datagrams that answer others, all together: as many full answers in a second as four nodes may ask for, and
 at once as many as one turn answers, as when a large cluster starts at one seed."""
@@ -114,7 +117,7 @@ class Reconciler:
     def on_buckets(self, peer: Peer, section_untrusted: Buckets) -> None:
         """Note a request; it is answered by `flush`, when all that waits has been read."""
         mask, digests = section_untrusted
-        room = peer in self._requests or len(self._requests) < REQUESTS_A_TURN
+        room = peer in self._requests or len(self._requests) < REQUESTS
         if room and mask.bit_count() * 8 == len(digests):
             self._requests[peer] = section_untrusted
 
@@ -143,13 +146,21 @@ class Reconciler:
                 self._listings = {}
                 return  # the requests wait for a later turn, which looks for all of them together
             mine = self._by_bucket()
-            for peer, request in self._requests.items():
-                if self._answers.ready_at(1, now) > now:
-                    break
-                self._answer(peer, request, mine, now)
             for peer, intervals in self._listings.items():
                 self._compare(peer, intervals, mine, now)
-        self._requests, self._listings = {}, {}
+            while self._requests and sum(self._sent.values()) < ANSWERS_A_TURN:
+                if self._answers.ready_at(1, now) > now:
+                    self._requests = {}
+                    break
+                peer = next(iter(self._requests))
+                self._answer(peer, self._requests.pop(peer), mine, now)
+        else:
+            self._requests = {}
+        self._listings = {}
+
+    def deadline(self, now: float) -> float:
+        """When the requests that wait can be answered; infinity without any."""
+        return self._looks.ready_at(len(self._replica.by_hash), now) if self._requests else inf
 
     def _is_proved(self, peer: Peer) -> bool:
         return not self._outbox.withholds(peer)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from math import inf
 
 import pytest
 from hypothesis import given, settings
@@ -17,7 +18,7 @@ from gossipgroups.reconcile import (
     ANSWERS_A_SECOND,
     ANSWERS_AT_ONCE,
     LOOKS_AT_ONCE,
-    REQUESTS_A_TURN,
+    REQUESTS,
     Reconciler,
 )
 from gossipgroups.registers import MAX_CAPABILITIES, PresenceRegister, Register, decode_register
@@ -369,14 +370,21 @@ def test_equal_replicas_answer_nothing() -> None:
     assert other.send() == []
 
 
-def test_requests_of_one_turn_are_bounded_and_malformed_ones_ignored() -> None:
+def test_requests_of_one_turn_are_bounded_and_malformed_ones_ignored(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(reconcile, "ANSWERS_A_TURN", 256)
     side = Side(1, _many(3, 1))
     side.reconciler.on_buckets(a_peer(2), Buckets(1, b""))
     assert side.send() == []
-    for number in range(REQUESTS_A_TURN + 5):
+    for number in range(REQUESTS + 5):
         side.reconciler.on_buckets(a_peer(number), Buckets(0, b""))
-    side.reconciler.flush(0.0)
-    assert len(side.outbox.drain(lambda room: [], lambda peer: b"")) == REQUESTS_A_TURN
+    sent = []
+    while side.reconciler.deadline(0.0) == 0.0:
+        side.reconciler.flush(0.0)
+        sent.append(len(side.outbox.drain(lambda room: [], lambda peer: b"")))
+    assert sent == [256] * (REQUESTS // 256), "acks go out in between"
+    assert side.reconciler.deadline(0.0) == inf
 
 
 def test_a_want_is_answered_with_what_is_held_only() -> None:

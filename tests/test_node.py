@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from gossipgroups import reconcile
 from gossipgroups.config import DATAGRAM_BYTES, Config
 from gossipgroups.errors import CoordinatorClosed, MemberAlreadyJoined
 from gossipgroups.events import (
@@ -30,6 +31,7 @@ from gossipgroups.ids import Address
 from gossipgroups.learning import Learning
 from gossipgroups.node import Node
 from gossipgroups.operations import Applied, Done, Refused
+from gossipgroups.reconcile import Reconciler
 from gossipgroups.registers import (
     MAX_COUNTER,
     GroupRegister,
@@ -61,6 +63,7 @@ from tests.nodes import (
     NOTHING,
     Wire,
     a_node,
+    a_peer,
     a_presence,
     an_address,
     an_id,
@@ -325,6 +328,24 @@ def test_a_false_accusation_is_refuted() -> None:
     assert victim.state.own.incarnation == 1
     assert wire.run_until(wire.agree, 3)
     assert all(node.state.replica.nodes[victim.node_id].incarnation == 1 for node in wire.nodes)
+
+
+def test_a_storm_of_joiners_is_answered_over_several_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    wire = _cluster(2)
+    node = wire.nodes[0]
+    monkeypatch.setattr(Reconciler, "_is_proved", lambda self, peer: True)
+    monkeypatch.setattr(reconcile, "ANSWERS_A_TURN", 100)
+    for number in range(100, 300):
+        node._reconciler.on_buckets(a_peer(number), Buckets(0, b""))
+    turns = 0
+    while True:
+        node.tick(wire.now)
+        answers = len(node.datagrams(wire.now))
+        turns += 1
+        assert answers <= 100 + 16
+        if node.next_deadline() > wire.now:
+            break
+    assert turns == 2
 
 
 def test_of_many_registers_of_one_key_in_a_datagram_the_highest_is_learnt_at_once(

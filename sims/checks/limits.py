@@ -12,7 +12,7 @@ from collections.abc import Callable
 from gossipgroups.config import DATAGRAM_BYTES
 from gossipgroups.contacts import CATCH_UP, PENDING
 from gossipgroups.node import Node
-from gossipgroups.reconcile import REQUESTS_A_TURN
+from gossipgroups.reconcile import REQUESTS
 from gossipgroups.settling import FAREWELLS
 from gossipgroups.status import Status
 from gossipgroups.swim.probe import Purpose
@@ -72,7 +72,7 @@ LIMITS: dict[str, tuple[Measure, Measure]] = {
     "farewells": (lambda node: len(node._settler._farewells), lambda node: FAREWELLS),
     "contacts": (lambda node: len(node._contacts._pending), lambda node: PENDING),
     "catch-ups": (lambda node: node._contacts._catch_ups, lambda node: CATCH_UP + 1),
-    "requests for repair": (lambda node: len(node._reconciler._requests), lambda node: REQUESTS_A_TURN),
+    "requests for repair": (lambda node: len(node._reconciler._requests), lambda node: REQUESTS),
     "scopes": (
         lambda node: len(node._convergence._scopes),
         lambda node: len(node.state.replica.groups.keys() | node.state.replica.presences.keys()) + 2,
