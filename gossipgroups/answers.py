@@ -37,6 +37,8 @@ class Answers:
         """Where the ping went that this answers, as the node that was pinged; `None` if it answers none."""
         for section in message.sections:
             if isinstance(section, Ack | Cookie):
-                pinged = self._prober.pinged(message.sender, section.number)
-                return pinged or self._contacts.pinged(section.number)
+                number = section.number
+                pinged = self._prober.pinged(message.sender, number) or self._contacts.pinged(number)
+                if pinged is not None:
+                    return pinged
         return None

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import Future
-from errno import EAGAIN
 from typing import Any, Generic, TypeVar
 
 from gossipgroups.callbacks import Callbacks
@@ -93,20 +92,12 @@ class BlockingCoordinator(Door):
                 link.deliver = self._callbacks.deliver
                 self._callbacks.resume(lambda: link.snapshot)
                 if not self._polled:
-                    self._start_dispatcher()
+                    serve = self._callbacks.serve
+                    thread.start(threading.Thread(target=serve, name="gossipgroups-callbacks", daemon=True))
                 self._started = True
             except BaseException:
                 link.stop().result(self._settings.config.leave_timeout + START_MARGIN)
                 raise
-
-    def _start_dispatcher(self) -> None:
-        dispatcher = threading.Thread(
-            target=self._callbacks.serve, name="gossipgroups-callbacks", daemon=True
-        )
-        try:
-            dispatcher.start()
-        except RuntimeError as error:
-            raise OSError(EAGAIN, f"no thread for callbacks ({error}): end other threads") from error
 
     def stop(self) -> None:
         """Leave all groups and the cluster, and end all watches.

@@ -92,9 +92,7 @@ class Callbacks:
             for watch, event in self._due():
                 try:
                     _call(watch.callback, event)
-                except (
-                    BaseException
-                ) as error:  # SystemExit too: the thread serves the other callbacks as well
+                except BaseException as error:  # SystemExit too: the thread serves the others as well
                     if (self._closed or self.stopping) and isinstance(error, CoordinatorClosed):
                         logger.debug("callback %r was at work when its coordinator stopped", watch.callback)
                     else:

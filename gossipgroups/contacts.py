@@ -125,8 +125,8 @@ class Contacts:
 
     def status_changed(self, node_id: NodeId, status: Status, now: float) -> None:
         """A node's status was learnt: the dead are called, for as long as there are any."""
+        self.forget(node_id)
         if status is not Status.DEAD:
-            self.forget(node_id)
             return
         self._dead[node_id] = None
         if self._reach_at == inf:
@@ -185,7 +185,7 @@ class Contacts:
         return not self._ours.isdisjoint(self.seeds)
 
     def forget(self, node_id: NodeId) -> None:
-        """The node is not dead any more, or was dropped from the replica."""
+        """Call this node no more: it is not dead, or was dropped from the replica."""
         self._dead.pop(node_id, None)
         self._closed.pop(node_id, None)
 
@@ -229,11 +229,11 @@ class Contacts:
         if not self._dead and not self._closed:
             self._reach_at = inf
             return []
-        often = len(self._dead)
-        drawn = self._random.random() * max(len(self._live), often + RARELY * len(self._closed))
-        if drawn >= often + RARELY * len(self._closed):
+        calls = len(self._dead) + RARELY * len(self._closed)
+        drawn = self._random.random() * max(len(self._live), calls)
+        if drawn >= calls:
             return []
-        those = self._dead if drawn < often else self._closed
+        those = self._dead if drawn < len(self._dead) else self._closed
         nodes = self._replica.nodes
         node_id = list(those)[self._random.randrange(len(those))]
         address = nodes[node_id].address

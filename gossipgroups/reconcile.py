@@ -65,6 +65,7 @@ class Reconciler:
         "_replica",
         "_requests",
         "_sent",
+        "_sent_in_all",
         "last_change",
         "started",
     )
@@ -89,6 +90,7 @@ class Reconciler:
         self._requests: dict[Peer, Buckets] = {}
         self._listings: dict[Peer, list[Interval]] = {}
         self._sent: dict[Peer, int] = {}
+        self._sent_in_all = 0
         self._last_repair = now
         self.last_change = now
         """When something was learnt last."""
@@ -131,6 +133,7 @@ class Reconciler:
         if self._requests or self._listings:
             self._answer_all(now)
         self._sent.clear()
+        self._sent_in_all = 0
 
     def on_want(self, peer: Peer, section_untrusted: Want, now: float) -> None:
         """Send the registers asked for."""
@@ -139,24 +142,22 @@ class Reconciler:
         self._push(peer, [by_hash[key] for key in wanted if key in by_hash], now)
 
     def _answer_all(self, now: float) -> None:
-        if self._answers.ready_at(1, now) <= now:
-            self._requests = {each: what for each, what in self._requests.items() if self._is_proved(each)}
-            self._listings = {each: what for each, what in self._listings.items() if self._is_proved(each)}
-            if not self._looks.spend(len(self._replica.by_hash), now):
-                self._listings = {}
-                return  # the requests wait for a later turn, which looks for all of them together
-            mine = self._by_bucket()
-            for peer, intervals in self._listings.items():
-                self._compare(peer, intervals, mine, now)
-            while self._requests and sum(self._sent.values()) < ANSWERS_A_TURN:
-                if self._answers.ready_at(1, now) > now:
-                    self._requests = {}
-                    break
-                peer = next(iter(self._requests))
-                self._answer(peer, self._requests.pop(peer), mine, now)
-        else:
-            self._requests = {}
+        self._requests = {each: what for each, what in self._requests.items() if self._is_proved(each)}
+        listings = {each: what for each, what in self._listings.items() if self._is_proved(each)}
         self._listings = {}
+        if self._answers.ready_at(1, now) > now:
+            self._requests, listings = {}, {}
+        if not (self._requests or listings) or not self._looks.spend(len(self._replica.by_hash), now):
+            return  # the requests wait for a later turn, which looks for all of them together
+        mine = self._by_bucket()
+        for peer, intervals in listings.items():
+            self._compare(peer, intervals, mine, now)
+        while self._requests and self._sent_in_all < ANSWERS_A_TURN:
+            if self._answers.ready_at(1, now) > now:
+                self._requests = {}
+                return
+            peer = next(iter(self._requests))
+            self._answer(peer, self._requests.pop(peer), mine, now)
 
     def deadline(self, now: float) -> float:
         """When the requests that wait can be answered; infinity without any."""
@@ -235,6 +236,7 @@ class Reconciler:
         if sent >= self._config.repair_datagrams or not self._answers.spend(1, now):
             return False
         self._sent[peer] = sent + 1
+        self._sent_in_all += 1
         return True
 
     def _send(self, peer: Peer, registers: list[Register]) -> None:

@@ -595,7 +595,7 @@ def test_a_start_without_a_descriptor_or_thread_left_says_so_and_the_next_one_wo
                 coordinator.start()
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", _no_thread)
-        with pytest.raises(OSError, match=r"gossip thread cannot be started.*end other threads"):
+        with pytest.raises(OSError, match=r"thread 'gossipgroups' cannot be started.*end other threads"):
             coordinator.start()
     with coordinator:
         assert coordinator.create_group("workers").get(LIMIT) is True
@@ -619,7 +619,7 @@ def test_a_start_without_a_thread_for_callbacks_leaves_no_node_behind(
 
         with monkeypatch.context() as patch:
             patch.setattr(threading.Thread, "start", fail)
-            with pytest.raises(OSError, match="no thread for callbacks"):
+            with pytest.raises(OSError, match="thread 'gossipgroups-callbacks' cannot be started"):
                 b.start()
         assert not b.is_started
         wait_until(lambda: [node.name for node in a.nodes() if node.status.live] == ["host-0"], a.nodes)

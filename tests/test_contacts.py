@@ -238,6 +238,15 @@ def test_the_dead_whose_port_is_closed_are_called_rarely() -> None:
     assert rig.contacts.deadline == inf
 
 
+def test_who_is_found_dead_once_more_is_called_as_often_as_others() -> None:
+    rig = Rig(2)
+    rig.kill(1)
+    rig.contacts.on_refused(an_address(1))
+    rig.contacts.status_changed(an_id(1), Status.DEAD, 1.0)
+    assert len(rig.contacts._dead) + len(rig.contacts._closed) == 1
+    assert rig.times(20.0, 1.0) != []
+
+
 def test_nodes_that_a_firewall_parts_by_rejecting_come_together_again() -> None:
     wire = Wire(3)
     wire.run(3)

@@ -334,6 +334,15 @@ def test_looking_costs_a_budget_though_nothing_is_lacking(monkeypatch: pytest.Mo
     assert looks == 2
 
 
+def test_requests_of_those_who_are_to_prove_themselves_cost_no_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    side = Side(1, _many(3000, 5))
+    monkeypatch.setattr(Outbox, "withholds", lambda self, peer: True)
+    for _ in range(10):
+        side.receive(a_peer(2), [Buckets(0, b""), Hashes([Interval(0, 1, b"")])])
+        assert side.send() == []
+    assert side.reconciler._looks.has(LOOKS_AT_ONCE, 0.0)
+
+
 @pytest.mark.parametrize("held", [300, 3000, 20_000])
 @pytest.mark.parametrize("turns", [20, 1000])
 def test_requests_without_end_are_answered_as_fast_as_the_budget_allows(held: int, turns: int) -> None:

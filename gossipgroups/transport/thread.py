@@ -18,6 +18,16 @@ import trio
 from gossipgroups.transport.loop import host
 
 
+def start(thread: threading.Thread) -> None:
+    """Start a thread. Raises `OSError` when the system has none left."""
+    try:
+        thread.start()
+    except RuntimeError as error:
+        raise OSError(
+            EAGAIN, f"thread {thread.name!r} cannot be started ({error}): end other threads"
+        ) from error
+
+
 class GossipThread:
     """A loop in a thread of its own, with a trio run as its guest, for as long as it has anything to run."""
 
@@ -34,7 +44,7 @@ class GossipThread:
             if self._running < 0:
                 return False
             if self._running == 0 and not self._thread.is_alive():
-                self._thread.start()  # counted after: it may fail where threads are limited
+                start(self._thread)  # counted after: it may fail where threads are limited
             self._running += 1
             return True
 
@@ -80,15 +90,12 @@ def spawn(run: Callable[[], Awaitable[None]]) -> None:
     Raises `OSError` when it cannot be started.
     """
     global _current  # noqa: PLW0603  (one thread per process is the point)
-    try:
-        with _current_lock:
-            if not _current.take():
-                _current = GossipThread()
-                _current.take()
-            thread = _current
-        thread.spawn(run)
-    except RuntimeError as error:
-        raise OSError(EAGAIN, f"the gossip thread cannot be started ({error}): end other threads") from error
+    with _current_lock:
+        if not _current.take():
+            _current = GossipThread()
+            _current.take()
+        thread = _current
+    thread.spawn(run)
 
 
 def _after_fork() -> None:
